@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::raw::is_alike;
+
 /// One problem of the configuration. The text is a sentence with the key, the cause and the remedy. It never contains a
 /// secret.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -25,7 +27,7 @@ pub enum Error {
         problem: String,
     },
     /// The key is unknown.
-    #[error("{key}: unknown setting; the nearest is {nearest}")]
+    #[error("{key}: unknown setting; {}", suggestion(key, nearest))]
     Unknown {
         /// The path of the key, or the name of the environment variable.
         key: String,
@@ -145,6 +147,18 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
+/// Returns the remedy for an unknown key: the nearest known one, which is only a guess if the two are unlike.
+fn suggestion(key: &str, nearest: &str) -> String {
+    let path = |name: &str| match name.strip_prefix("ALERTTRAIL_") {
+        Some(path) => path.replace("__", ".").to_lowercase(),
+        None => name.to_owned(),
+    };
+    match is_alike(&path(key), &path(nearest)) {
+        true => format!("the nearest is {nearest}"),
+        false => format!("no known setting is spelled like it (the nearest is {nearest}); docs/configuration.md lists all"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +182,39 @@ mod tests {
             "the configuration has 2 errors:\n  state.dri: unknown setting; the nearest is state.dir\n  \
              state.dire: unknown setting; the nearest is state.dir"
         );
+    }
+
+    #[test]
+    fn a_setting_that_is_spelled_differently_is_no_suggestion() {
+        let text = |key: &str, nearest: &str| {
+            let (key, nearest) = (key.to_owned(), nearest.to_owned());
+            Error::Unknown { key, nearest }.to_string()
+        };
+        for (key, nearest) in [
+            ("http.lissen", "http.listen"),
+            ("output.retention", "state.retention"),
+            ("partitons", "repartition.partitions"),
+            ("[kafak]", "[kafka]"),
+            ("ALERTTRAIL_STAT__DIR", "ALERTTRAIL_STATE__DIR"),
+        ] {
+            assert_eq!(
+                text(key, nearest),
+                format!("{key}: unknown setting; the nearest is {nearest}")
+            );
+        }
+        for (key, nearest) in [
+            ("http.colour", "http.token"),
+            ("[xyzzy]", "[tenants]"),
+            ("ALERTTRAIL_FOO", "ALERTTRAIL_LINK"),
+        ] {
+            assert_eq!(
+                text(key, nearest),
+                format!(
+                    "{key}: unknown setting; no known setting is spelled like it (the nearest is {nearest}); \
+                     docs/configuration.md lists all"
+                )
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::raw::ALIKE;
 use super::reader::Reader;
 use crate::decode::{Coding, KeyEntry, KeyPath, Path, Pattern};
 
@@ -116,15 +117,19 @@ pub(super) fn path(reader: &mut Reader<'_>, key: &str, text: &str) -> Path {
 fn known(reader: &mut Reader<'_>, key: &str, entry: &Table) {
     const NAMES: [&str; 4] = ["path", "match", "strip_prefix", "decode"];
     for name in entry.keys().filter(|name| !NAMES.contains(&name.as_str())) {
-        let remedy = format!("the nearest is {:?}", nearest(name, &NAMES));
+        let remedy = match nearest(name, &NAMES) {
+            Some(nearest) => format!("the nearest is {nearest:?}"),
+            None => format!("use {}", NAMES.join(", ")),
+        };
         reader.wrong(key, format!("an entry has {name:?}, which there is not"), remedy);
     }
 }
 
-/// Returns the name with the spelling most similar to this one.
-pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> &'n str {
-    let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
-    nearest.copied().unwrap_or_default()
+/// Returns the name with the spelling most similar to this one, if any is similar enough.
+pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(name, known);
+    let alike = names.iter().copied().filter(|known| likeness(known) >= ALIKE);
+    alike.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
 }
 
 fn text<'v>(reader: &mut Reader<'_>, key: &str, name: &str, value: &'v Value) -> Option<&'v str> {

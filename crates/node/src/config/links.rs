@@ -60,7 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Link> {
     for link in links.iter().filter(|link| is_name(&link.name)) {
         if !names.insert(&link.name) {
             let problem = match link.name.as_str() {
-                QUERY => "is the name of the link that [correlation] is".to_owned(),
+                QUERY => format!("is {QUERY:?}, the name of the link that [correlation] configures"),
                 name => format!("is the name of two links: {name:?}"),
             };
             reader.wrong("link.name", problem, "give each link a name of its own");
@@ -137,7 +137,10 @@ impl Reading<'_, '_, '_> {
 
     fn check_names(&mut self) {
         for name in self.table.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
-            let remedy = format!("the nearest is {}", nearest(name, &SETTINGS));
+            let remedy = match nearest(name, &SETTINGS) {
+                Some(nearest) => format!("the nearest is {nearest}"),
+                None => format!("use {}", SETTINGS.join(", ")),
+            };
             self.wrong(name, "there is no such setting", remedy);
         }
     }
@@ -225,8 +228,12 @@ impl Reading<'_, '_, '_> {
         match self.table.get("bounds").map(Value::as_str) {
             None | Some(Some("exclusive")) => Bounds::Exclusive,
             Some(Some("inclusive")) => Bounds::Inclusive,
-            Some(_) => {
-                self.wrong("bounds", "is no word for bounds", "use \"exclusive\" or \"inclusive\"");
+            Some(text) => {
+                let problem = match text {
+                    Some(text) => format!("is {}", self.reader.quote("link", text)),
+                    None => "is no string".to_owned(),
+                };
+                self.wrong("bounds", problem, "use \"exclusive\" or \"inclusive\"");
                 Bounds::Exclusive
             }
         }

@@ -145,6 +145,23 @@ pub(super) fn nearest_key(path: &str) -> &'static str {
     nearest(KEYS.iter().map(|(key, _)| *key), likeness)
 }
 
+/// The similarity from which on a known name may be what somebody meant by another one.
+pub(super) const ALIKE: f64 = 0.5;
+
+/// Returns whether the last parts of two paths, or the whole of them, are so similar that one may be meant by the other.
+pub(super) fn is_alike(path: &str, other: &str) -> bool {
+    /// The similarity of whole paths. It is greater, because paths often have a section in common.
+    const WHOLE: f64 = 0.75;
+    let name = |path: &str| {
+        path.rsplit(['.', '[', ']'])
+            .find(|part| !part.is_empty())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    strsim::normalized_damerau_levenshtein(&name(path), &name(other)) >= ALIKE
+        || strsim::normalized_damerau_levenshtein(path, other) >= WHOLE
+}
+
 /// Returns the section with the spelling most similar to `name`.
 fn nearest_section(name: &str) -> &'static str {
     let sections = KEYS.iter().map(|(key, _)| key.split('.').next().unwrap_or(key));

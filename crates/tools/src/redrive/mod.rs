@@ -94,17 +94,23 @@ fn time(text: &str) -> Result<WallTime, String> {
     Ok(clock::now().minus(ago))
 }
 
+/// The similarity from which on a known reason may be what somebody meant.
+const ALIKE: f64 = 0.5;
+
 /// Fails if no dead-letter record can have this reason.
 fn check_reason(reason: &str) -> Result<(), Failure> {
     let known = Reason::ALL.map(Reason::as_str);
     if known.contains(&reason) {
         return Ok(());
     }
-    let likeness = |known: &&str| (strsim::normalized_damerau_levenshtein(reason, known) * 1_000.0) as u64;
-    let nearest = known.into_iter().max_by_key(likeness).unwrap_or_default();
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(reason, known);
+    let alike = known.into_iter().filter(|known| likeness(known) >= ALIKE);
+    let remedy = match alike.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
+        Some(nearest) => format!("the nearest is {nearest} (known: {})", known.join(", ")),
+        None => format!("use {}", known.join(", ")),
+    };
     Err(Failure::usage(format!(
-        "--reason {reason} is not a reason of dead letters; the nearest is {nearest} (known: {})",
-        known.join(", ")
+        "--reason {reason} is not a reason of dead letters; {remedy}"
     )))
 }
 
@@ -297,5 +303,17 @@ fn report(args: &Args, totals: &RedriveTotals) {
         if count > 0 {
             say(&format!("{} {sentence}", counted(count, "dead letter")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_suggested_only_if_it_is_spelled_similarly() {
+        let error = |reason: &str| check_reason(reason).unwrap_err().message;
+        assert!(error("missing_feild").contains("; the nearest is missing_field (known: invalid_json, "));
+        assert!(error("banana").contains(" is not a reason of dead letters; use invalid_json, "));
     }
 }

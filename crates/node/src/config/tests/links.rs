@@ -61,7 +61,7 @@ fn a_link_needs_a_name_of_its_own() {
     assert!(error(&format!("correlation.presets = [\"users\"]\n{users}")).contains("is the name of two links: \"users\""));
     assert_eq!(
         error(&with("").replace("\"user\"", "\"query\"")),
-        "link.name: is the name of the link that [correlation] is; give each link a name of its own"
+        "link.name: is \"query\", the name of the link that [correlation] configures; give each link a name of its own"
     );
 }
 
@@ -79,6 +79,7 @@ fn a_link_has_the_settings_that_there_are() {
             "link.user.activity_key: is missing; write a list such as [\"AccountObjectId\"]",
         ]
     );
+    assert!(error(&with("colour = true")).starts_with("link.user.colour: there is no such setting; use name, "));
     for name in ["from", "around"] {
         for wrong in ["\"activity\"", "5"] {
             let error = error(&with(&format!("{name} = {wrong}")));
@@ -93,7 +94,7 @@ fn a_link_has_the_settings_that_there_are() {
         ),
         (
             "bounds = \"Inclusive\"",
-            "link.user.bounds: is no word for bounds; use \"exclusive\" or \"inclusive\"",
+            "link.user.bounds: is \"Inclusive\"; use \"exclusive\" or \"inclusive\"",
         ),
         (
             "before = 5",
@@ -142,6 +143,10 @@ fn keys_of_a_link_lead_somewhere() {
         (
             "[{ path = \"A\", mach = \"(a)\" }]",
             "an entry has \"mach\", which there is not; the nearest is \"match\"",
+        ),
+        (
+            "[{ path = \"A\", lower = true }]",
+            "an entry has \"lower\", which there is not; use path, match, strip_prefix, decode",
         ),
         (
             "[{ path = \"A\", match = \"(a\" }]",

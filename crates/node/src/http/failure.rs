@@ -36,8 +36,8 @@ impl Failure {
             (link, Some(key)) => format!(" with the key {key:?} by the link {:?}", link.as_deref().unwrap_or(QUERY)),
         };
         let hint = match by_link.is_empty() {
-            true => "its explain endpoint lists possible reasons",
-            false => "/api/v1/alerts/{id}/links lists the keys of an alert",
+            true => "its explain endpoint (alerttrail query explain) lists possible reasons",
+            false => "/api/v1/alerts/{id}/links (alerttrail query alert) lists the keys of an alert",
         };
         Self::new(
             StatusCode::NOT_FOUND,

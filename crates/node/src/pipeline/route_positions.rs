@@ -125,6 +125,7 @@ pub(super) fn lost(
 ) -> Result<i64, Error> {
     let count = u64::try_from(low - position).unwrap_or(0);
     let lost = match position < low {
+        true if count == 1 => format!("the record at offset {position} was removed before it was read"),
         true => format!(
             "the {count} records from {position} to {} were removed before they were read",
             low - 1
@@ -301,6 +302,15 @@ mod tests {
         );
         let on = all_lost(&all, 2, LostOffsets::Continue, &metrics).unwrap();
         assert_eq!(on, [(("t".to_owned(), 0), 0), (("t".to_owned(), 1), 0)]);
+    }
+
+    #[test]
+    fn one_lost_record_is_not_called_several() {
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
+        let one = lost(("t", 3), 9, (10, 20), LostOffsets::Fail, &metrics)
+            .unwrap_err()
+            .to_string();
+        assert!(one.contains("the record at offset 9 was removed before it was read"), "{one}");
     }
 
     #[test]

@@ -118,7 +118,9 @@ pub enum Error {
     #[error("the cursor is not one that this API gave; begin without one")]
     Cursor,
     /// A tenant was named, but none are configured.
-    #[error("tenant_id is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out")]
+    #[error(
+        "tenant_id (in alerttrail query: --tenant) is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out"
+    )]
     NoTenants,
     /// The configuration does not have the link.
     #[error("there is no link {name:?} in the configuration; its links are {links}")]
@@ -129,7 +131,7 @@ pub enum Error {
         links: String,
     },
     /// More than one tenant has an alert with this id.
-    #[error("{count} tenants have an alert of this id; say which with tenant_id")]
+    #[error("{count} tenants have an alert of this id; say which with tenant_id (in alerttrail query: --tenant)")]
     Ambiguous {
         /// The number of tenants.
         count: usize,

@@ -290,8 +290,12 @@ pub fn input_files(named: &[PathBuf], format: Option<&CaptureFormat>, settings: 
     let found = folder::find_files(named, Times { format, message_time }).map_err(Failure::failed)?;
     if found.skipped > 0 {
         say(&format!(
-            "skipped {} in the folders: their file name extensions are not those of messages",
-            counted(found.skipped, "file")
+            "skipped {} in the folders: {} of messages",
+            counted(found.skipped, "file"),
+            match found.skipped {
+                1 => "its file name extension is not one",
+                _ => "their file name extensions are not those",
+            }
         ));
     }
     found.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));

@@ -101,7 +101,7 @@ impl Cause {
             Self::WindowOpen => "the alert's window is still open: rows come when the watermark reaches its end",
             Self::TooLarge => "larger than the broker takes, and in the dead letters instead",
             Self::Expired => "may lie behind state.retention, or the retention of its link, where nothing is read any more",
-            Self::BeforeOutput => "may have stood in records that the output topic no longer holds",
+            Self::BeforeOutput => "may have been in records that the output topic no longer holds",
             Self::BeforeInput => "may follow from records that are not in the input that was read",
             Self::BeforeStart => "may follow from records before the first start, which input.start = \"latest\" leaves out",
             Self::Withdrawn => "the record with the greatest seq is a delete",

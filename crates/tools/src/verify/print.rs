@@ -130,9 +130,10 @@ fn lines(verified: &Verified) -> Vec<String> {
             .map(|(reason, count)| format!("{reason} {}", grouped(*count)))
             .collect();
         lines.push(format!(
-            "not usable {:>13} record{} of the input, which are dead letters ({})",
+            "not usable {:>13} record{} of the input, which {} ({})",
             grouped(dead),
             plural(dead),
+            if dead == 1 { "is a dead letter" } else { "are dead letters" },
             reasons.join(", ")
         ));
     }
@@ -185,7 +186,7 @@ mod tests {
         ];
         assert_eq!(
             last(&undecided),
-            "No fault was found; 2,534 rows could not be judged: 2,533 may lie behind state.retention, or the retention of its link, where nothing is read any more; 1 may have stood in records that the output topic no longer holds."
+            "No fault was found; 2,534 rows could not be judged: 2,533 may lie behind state.retention, or the retention of its link, where nothing is read any more; 1 may have been in records that the output topic no longer holds."
         );
         assert!(
             last(&[(Kind::Extra, Cause::BeforeInput, 1)])
@@ -199,6 +200,24 @@ mod tests {
             "the output differs from the recomputed result: 2 too many",
             "of faults only"
         );
+    }
+
+    #[test]
+    fn dead_letters_of_the_input_are_counted() {
+        for (count, expected) in [
+            (
+                1,
+                "not usable             1 record of the input, which is a dead letter (too_deep 1)",
+            ),
+            (
+                1_200,
+                "not usable         1,200 records of the input, which are dead letters (too_deep 1,200)",
+            ),
+        ] {
+            let mut verified = verified(&[]);
+            verified.report.dead_letters.insert("too_deep", count);
+            assert!(lines(&verified).iter().any(|line| line == expected), "{:?}", lines(&verified));
+        }
     }
 
     #[test]

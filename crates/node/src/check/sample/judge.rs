@@ -76,10 +76,12 @@ impl Sample<'_> {
             add(
                 Level::Warning,
                 format!(
-                    "{} of {topic} would become dead letters ({} of all): {}; once the cause is fixed, `alerttrail redrive` sends them through again",
+                    "{} of {topic} would become {} ({} of all): {}; once the cause is fixed, `alerttrail redrive` sends {} through again",
                     counted(rejected, "record"),
+                    if rejected == 1 { "a dead letter" } else { "dead letters" },
                     percent(rejected, all),
-                    reasons.join(", ")
+                    reasons.join(", "),
+                    if rejected == 1 { "it" } else { "them" }
                 ),
             );
         }
@@ -115,8 +117,12 @@ impl Sample<'_> {
         add(
             Level::Ok,
             format!(
-                "{keyed} of {} have a correlation id at {configured}: {distinct} different ones",
-                counted(activities, "activity")
+                "{keyed} of {} have a correlation id at {configured}: {}",
+                counted(activities, "activity"),
+                match distinct {
+                    1 => "1 distinct id".to_owned(),
+                    distinct => format!("{} distinct ids", grouped(distinct as u64)),
+                }
             ),
         );
         let has_records = |place: &&CandidatePath| place.records() > 0;

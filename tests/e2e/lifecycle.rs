@@ -100,7 +100,11 @@ fn systemd_is_notified_of_the_start_of_progress_and_of_the_stop() {
     wait_for("WATCHDOG=1");
     wait_for("WATCHDOG=1");
     let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    // `timeout` sends the signal to the process and then to its group.
+    for _ in 0..2 {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
     wait_for("STOPPING=1");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

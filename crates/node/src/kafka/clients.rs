@@ -51,11 +51,14 @@ where
     create(&client, context)
 }
 
+/// Maximum bytes of the records of one partition in a response.
+const FETCH_PARTITION_BYTES: &str = "1048576";
+
 /// Returns the settings of [`consumer`].
 pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig {
-    /// Maximum bytes of a response. Responses for many partitions would fill the default of 50 MiB. The C library
-    /// allocates that much memory for each response, which costs more than reading it.
-    const FETCH_MAX_BYTES: usize = 16_777_216;
+    /// Maximum bytes of a response. A connection of 50 KB/s must complete it within `socket.timeout.ms` (60 s), or the
+    /// consumer requests the same records again for ever. The C library allocates this much memory for each response.
+    const FETCH_MAX_BYTES: usize = 2_097_152;
     // librdkafka requires that the largest message fits in.
     let fetch_max_bytes = FETCH_MAX_BYTES.max(message_max_bytes(config)).to_string();
     let address = config
@@ -70,7 +73,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
     let tuned = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", queue),
-        ("fetch.message.max.bytes", "4194304"),
+        ("fetch.message.max.bytes", FETCH_PARTITION_BYTES),
         ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
         // After a member has died, the others receive the request to rejoin with their next heartbeat.
@@ -111,7 +114,7 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
     let tuned = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "65536"),
-        ("fetch.message.max.bytes", "4194304"),
+        ("fetch.message.max.bytes", FETCH_PARTITION_BYTES),
         ("fetch.wait.max.ms", "100"),
     ];
     apply_overrides(&mut client, config, &tuned);

@@ -133,7 +133,8 @@ fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Resul
     Ok(Ok(false))
 }
 
-fn is_record(line: &[u8]) -> bool {
+/// Returns whether a line is a whole object or array.
+pub(super) fn is_record(line: &[u8]) -> bool {
     (line.starts_with(b"{") || line.starts_with(b"[")) && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 

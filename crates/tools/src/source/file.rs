@@ -1,9 +1,10 @@
 //! Messages from files: JSON lines, JSON documents, or rows of CSV, plain or compressed with gzip or zstd; or the
 //! events of Event Hubs Capture in Avro.
 //!
-//! A line is a message, like the value of a Kafka record. A file whose first line is the beginning of a longer JSON
-//! text contains documents instead, one after another, each of which is a message (and is kept in memory as a whole,
-//! like a Kafka record). Compression is recognised by the first bytes of a file, not by its name.
+//! A line is a message, like the value of a Kafka record, and so is a JSON text on several lines between other lines. A
+//! file whose first line is the beginning of a longer JSON text contains documents instead, one after another, each of
+//! which is a message (and is kept in memory as a whole, like a Kafka record). Compression is recognised by the first
+//! bytes of a file, not by its name.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -16,10 +17,11 @@ use super::detect::{Compression, Layout, decompress, detect};
 use super::growing::{Growth, is_unfinished};
 use super::limit::{self, TooLong};
 use super::table::Table;
+use super::texts::Splitter;
 use crate::open;
 
 /// Approximate size of a chunk in bytes.
-const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// A file, or standard input, that is being read.
 pub struct FileSource {
@@ -33,6 +35,7 @@ pub struct FileSource {
     /// The position in the file after the bytes that were read.
     position: u64,
     growth: Growth,
+    splitter: Splitter,
 }
 
 /// Some messages in the order of their file.
@@ -158,6 +161,7 @@ impl FileSource {
             Compression::Avro => Messages::Events(Box::new(Capture::new(reader).map_err(failed)?)),
             _ => Messages::Text(reader),
         };
+        let growth = Growth::from_file_name(path);
         Ok(Self {
             name,
             messages,
@@ -165,7 +169,8 @@ impl FileSource {
             is_detected: false,
             plain: reopened.filter(|_| compression == Compression::None).map(Arc::new),
             position: 0,
-            growth: Growth::from_file_name(path),
+            growth,
+            splitter: Splitter::new(growth),
         })
     }
 
@@ -187,7 +192,7 @@ impl FileSource {
     }
 
     fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
-        let mut bytes = Vec::new();
+        let mut bytes = self.splitter.take_carried();
         let reader = match &mut self.messages {
             Messages::Text(reader) => reader,
             Messages::Events(capture) => {
@@ -235,8 +240,9 @@ impl FileSource {
         if bytes.is_empty() && rest.is_none() {
             return Ok(None);
         }
-        let mut lines = lines(&bytes);
+        let mut lines = self.splitter.split(reader, &mut bytes, &mut rest)?;
         if self.growth == Growth::ByAppending
+            && !bytes.ends_with(b"\n")
             && let Some(line) = lines.pop_if(|line| bytes.get(line.clone()).is_some_and(is_unfinished))
         {
             bytes.truncate(line.start);

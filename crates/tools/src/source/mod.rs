@@ -9,5 +9,6 @@ mod format;
 mod growing;
 pub mod limit;
 mod table;
+mod texts;
 
 pub use format::CaptureFormat;

@@ -33,7 +33,7 @@ use local::{Local, Means, Next, Scanner, Stream, Totals, ordered};
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Input files of either table, mixed: JSON lines or JSON documents, plain, gzip or zstd, CSV, or Avro of Event
-    /// Hubs Capture; folders of them; `-` for standard input
+    /// Hubs Capture; folders of such files except CSV; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// File name format of Event Hubs Capture, as in the settings of the event hub, such as

@@ -38,7 +38,7 @@ use screen::Screen;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Files of recorded messages: JSON lines or JSON documents, plain, gzip or zstd, CSV, or Avro of Event Hubs
-    /// Capture; folders of them; `-` for standard input
+    /// Capture; folders of such files except CSV; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// File name format of Event Hubs Capture, as in the settings of the event hub, such as

@@ -67,8 +67,8 @@ pub struct Args {
     /// Compare only rows with activities before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<EventTime>,
-    /// Recompute from these files, and those in these folders, instead of the input topics, in any format that
-    /// `correlate` reads; every window counts as closed
+    /// Recompute from these files, and those in these folders (without CSV), instead of the input topics, in any format
+    /// that `correlate` reads; every window counts as closed
     #[arg(long, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// File name format of Event Hubs Capture, as in the settings of the event hub, such as

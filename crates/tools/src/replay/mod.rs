@@ -251,11 +251,16 @@ fn late_warning(totals: &ReplayTotals, reached: f64) -> String {
         ),
         false => format!("{} records/s were reached", format_rate(reached)),
     };
+    let acknowledged = duration(totals.unacknowledged);
+    if !totals.lag.is_late() {
+        return format!(
+            "warning: the replay did not keep its schedule: messages were sent in time, but acknowledged up to {acknowledged} after they were due; {schedule}. The delay comes from the broker or the connection to it"
+        );
+    }
     format!(
-        "warning: the replay did not keep its schedule: messages were sent up to {} late, the last one {} late, and acknowledged up to {} after they were due; {schedule}. The replay waited {} for room in the producer's queue and {} for the input; the remaining delay comes from this machine",
+        "warning: the replay did not keep its schedule: messages were sent up to {} late, the last one {} late, and acknowledged up to {acknowledged} after they were due; {schedule}. The replay waited {} for room in the producer's queue and {} for the input; the remaining delay before sending comes from this machine",
         duration(totals.lag.max),
         duration(totals.lag.last),
-        duration(totals.unacknowledged),
         duration(totals.waited_for_broker),
         duration(totals.waited_for_input),
     )
@@ -275,5 +280,38 @@ fn duration(duration: std::time::Duration) -> String {
     match seconds < 1.0 {
         true => format!("{:.1} ms", seconds * 1e3),
         false => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_warning_names_the_cause_of_a_delay() {
+        let mut totals = ReplayTotals {
+            unacknowledged: Duration::from_millis(1_040),
+            ..ReplayTotals::default()
+        };
+        let text = late_warning(&totals, 5.0);
+        assert!(
+            text.ends_with(
+                "messages were sent in time, but acknowledged up to 1.0 s after they were due; 5.0 records/s were \
+                 reached. The delay comes from the broker or the connection to it"
+            ),
+            "{text}"
+        );
+        totals.lag.record(Duration::ZERO, Duration::from_millis(300));
+        let text = late_warning(&totals, 5.0);
+        assert!(
+            text.contains("sent up to 300.0 ms late, the last one 300.0 ms late, and acknowledged"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("for the input; the remaining delay before sending comes from this machine"),
+            "{text}"
+        );
     }
 }

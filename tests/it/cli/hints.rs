@@ -107,7 +107,7 @@ fn cli_hints_report_keys_that_never_match_and_columns_that_would() {
     );
     let unkeyed = "{\"RawEventData\":{\"CreationTime\":\"2026-03-01T08:30:00\"}}\n".to_owned();
     let none = hints_and_rows(&(unkeyed + &alert("A", "q", "08:00:00", "09:00:00")), "").0;
-    assert_eq!(none, ["hint: none of 1 activity has a key at \"RawEventData.Data.cid\""]);
+    assert_eq!(none, ["hint: the only activity has no key at \"RawEventData.Data.cid\""]);
 }
 
 #[test]

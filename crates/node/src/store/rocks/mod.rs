@@ -116,9 +116,12 @@ impl Rocks {
     fn delete_obsolete_files(&self, removed: &[(Table, Span)]) -> Result<(), Error> {
         self.flush()?;
         for (table, span) in removed {
-            let deleted = self
-                .db
-                .delete_file_in_range_cf(self.family(*table)?, span.from.as_slice(), &last_before(&span.to));
+            // An empty span has no last key, or one before its first.
+            let Some(last) = last_before(&span.to).filter(|last| *last >= span.from) else {
+                continue;
+            };
+            let family = self.family(*table)?;
+            let deleted = self.db.delete_file_in_range_cf(family, &span.from, &last);
             deleted.map_err(|error| self.failed(&error))?;
         }
         Ok(())
@@ -154,15 +157,17 @@ impl Drop for Rocks {
     }
 }
 
-/// Returns a key just before `end`. A [`Span`] does not contain its end, but RocksDB deletes a file whose last key is
-/// the end, too. Files with keys between the two stay, which costs space but nothing else.
-fn last_before(end: &[u8]) -> Vec<u8> {
+/// Returns a key just before `end`, or `None` if no key is before it. A [`Span`] does not contain its end, but RocksDB
+/// deletes a file whose last key is the end, too. Files with keys between the two stay, which costs space but nothing
+/// else.
+fn last_before(end: &[u8]) -> Option<Vec<u8>> {
     /// Above nearly everything that can follow in a key.
     const FILL: [u8; 64] = [0xff; 64];
-    match end.split_last() {
-        None | Some((0, _)) => end[..end.len().saturating_sub(1)].to_vec(),
-        Some((last, before)) => [before, &[last - 1], &FILL].concat(),
-    }
+    let (last, before) = end.split_last()?;
+    Some(match last {
+        0 => before.to_vec(),
+        last => [before, &[last - 1], &FILL].concat(),
+    })
 }
 
 /// Returns an upper bound of the bytes that RocksDB needs to encode the changes of a batch. A smaller buffer would grow
@@ -321,8 +326,9 @@ mod tests {
     fn the_end_of_a_removed_span_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
-        for end in [&b"b"[..], b"b\0"] {
-            let inside = b"a".to_vec();
+        // The last span is empty.
+        for (inside, end) in [("a", "b"), ("a", "b\0"), ("", "")] {
+            let (inside, end) = (inside.as_bytes().to_vec(), end.as_bytes());
             write(&mut store, |txn| {
                 txn.put(Table::Activities, inside.clone(), b"inside".to_vec());
                 txn.put(Table::Activities, end.to_vec(), b"the end".to_vec());
@@ -336,7 +342,7 @@ mod tests {
                 to: end.to_vec(),
             };
             write(&mut store, |txn| txn.remove_span(Table::Activities, span));
-            assert_eq!(store.get(Table::Activities, &inside).unwrap(), None);
+            assert_eq!(store.get(Table::Activities, &inside).unwrap().is_some(), inside == end);
             assert_eq!(store.get(Table::Activities, end).unwrap().as_deref(), Some(&b"the end"[..]));
         }
     }
@@ -344,8 +350,9 @@ mod tests {
     #[test]
     fn the_last_key_before_an_end_is_before_it() {
         for end in [&b"b"[..], b"b\0", b"\x01", b"\0", b"a\xff"] {
-            assert!(last_before(end).as_slice() < end, "{end:?}");
+            assert!(last_before(end).unwrap().as_slice() < end, "{end:?}");
         }
-        assert!(last_before(b"b").as_slice() > &b"a and what follows it in a key"[..]);
+        assert_eq!(last_before(b""), None);
+        assert!(last_before(b"b").unwrap().as_slice() > &b"a and what follows it in a key"[..]);
     }
 }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// The maximum number of lines of a file, so that it can be read in one sitting.
 const MAX_LINES: usize = 500;
 
+/// The maximum number of columns of a comment, so that two files fit beside each other.
+const MAX_COLUMNS: usize = 120;
+
 /// A module, with the others of its crate that it may use.
 type Module = (&'static str, &'static [&'static str]);
 
@@ -264,6 +267,20 @@ fn a_file_can_be_read_in_one_sitting() {
         long.map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
             .collect(),
     );
+}
+
+#[test]
+fn comments_fit_beside_another_file() {
+    let mut wide = Vec::new();
+    for (path, text) in rust_files() {
+        for (number, line) in (1..).zip(text.lines()) {
+            let is_comment = ["// ", "/// ", "//! "].iter().any(|mark| line.trim_start().starts_with(mark));
+            if is_comment && line.chars().count() > MAX_COLUMNS {
+                wide.push(format!("{path}:{number}"));
+            }
+        }
+    }
+    assert_none(wide);
 }
 
 #[test]

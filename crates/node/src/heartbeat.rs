@@ -1,8 +1,8 @@
 //! Heartbeats of stages.
 //!
-//! A stage records one in each of its loops, including those that wait for the broker or for room in a queue, so a stage
-//! that records none is stuck. Only the thread of a stage records its heartbeats: another thread could hide that the
-//! stage is stuck.
+//! A stage records one in each of its loops, including those that wait for the broker or for room in a queue, so a
+//! stage that records none is stuck. Only the thread of a stage records its heartbeats: another thread could hide that
+//! the stage is stuck.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

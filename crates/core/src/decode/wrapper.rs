@@ -368,8 +368,8 @@ fn may_hold_records(start: &Cursor<'_, '_>) -> bool {
     }
 }
 
-/// Adds the objects at `start`, including those in lists and in strings that contain JSON. Returns whether something was
-/// left unread because of [`MAX_LEVELS`].
+/// Adds the objects at `start`, including those in lists and in strings that contain JSON. Returns whether something
+/// was left unread because of [`MAX_LEVELS`].
 fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u8]>>) -> bool {
     if level > MAX_LEVELS {
         return may_hold_records(&start);

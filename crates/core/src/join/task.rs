@@ -10,8 +10,8 @@
 //!
 //! The rules that the order keeps:
 //!
-//! * The state is never written before the outputs of its repartition records are delivered, so no output is lost. It may be
-//!   behind; then the same outputs are produced again, with the same ids.
+//! * The state is never written before the outputs of its repartition records are delivered, so no output is lost. It
+//!   may be behind; then the same outputs are produced again, with the same ids.
 //! * The committed position is never ahead of the delivered outputs, and never goes back. Outputs before it were sent,
 //!   by whatever owner, and are suppressed.
 //! * With exactly-once delivery, outputs and position are committed in one transaction, and the position is fetched

@@ -81,8 +81,8 @@ impl Index {
         dispatch!(Level::new(), simd => self.find_with(simd, text))
     }
 
-    /// Finds the structural characters with the instructions of one level. What it calls for each block is compiled into
-    /// it, because code of another level cannot be.
+    /// Finds the structural characters with the instructions of one level. What it calls for each block is compiled
+    /// into it, because code of another level cannot be.
     #[inline(always)]
     fn find_with<S: Simd>(&mut self, simd: S, text: &[u8]) -> Result<(), NotJson> {
         self.structural_count = 0;

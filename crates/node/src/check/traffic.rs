@@ -31,8 +31,8 @@ pub fn stamped_too_early(topic: &str, ahead: u64, all: u64) -> Option<String> {
     })
 }
 
-/// Returns a warning about windows that end so far ahead that the sender's clock is probably wrong. What happens to such
-/// an alert depends on `watermark.max_window_ahead`.
+/// Returns a warning about windows that end so far ahead that the sender's clock is probably wrong. What happens to
+/// such an alert depends on `watermark.max_window_ahead`.
 pub fn far_windows(count: u64, max_window_ahead: Option<Duration>) -> Option<String> {
     let (s, have) = plural(count);
     (count > 0).then(|| {

@@ -148,7 +148,8 @@ pub(super) fn nearest_key(path: &str) -> &'static str {
 /// The similarity from which on a known name may be what somebody meant by another one.
 pub(super) const ALIKE: f64 = 0.5;
 
-/// Returns whether the last parts of two paths, or the whole of them, are so similar that one may be meant by the other.
+/// Returns whether the last parts of two paths, or the whole of them, are so similar that one may be meant by the
+/// other.
 pub(super) fn is_alike(path: &str, other: &str) -> bool {
     /// The similarity of whole paths. It is greater, because paths often have a section in common.
     const WHOLE: f64 = 0.75;

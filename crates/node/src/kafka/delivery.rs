@@ -312,8 +312,8 @@ impl Sender {
         }
     }
 
-    /// Returns whether every message of `acks` is acknowledged. Sends refused messages again when they are due. Fails when
-    /// the sender can no longer deliver.
+    /// Returns whether every message of `acks` is acknowledged. Sends refused messages again when they are due. Fails
+    /// when the sender can no longer deliver.
     pub fn is_delivered(&self, acks: &PendingAcks) -> Result<bool, Error> {
         self.check()?;
         Ok(acks.is_empty())

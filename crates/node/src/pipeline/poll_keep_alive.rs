@@ -50,8 +50,8 @@ impl<'c, 's> PollKeepAlive<'c, 's> {
         }
     }
 
-    /// Records a heartbeat, and returns whether to continue waiting. Returns false when the shutdown deadline has passed, when reading fails, or
-    /// when `timeout` has passed since partitions were assigned or revoked.
+    /// Records a heartbeat, and returns whether to continue waiting. Returns false when the shutdown deadline has
+    /// passed, when reading fails, or when `timeout` has passed since partitions were assigned or revoked.
     pub(super) fn keep_waiting(&mut self) -> bool {
         self.heartbeat.record();
         if self.shutdown.is_overdue() || self.problem.is_some() {

@@ -221,7 +221,8 @@ fn is_followed_by_a_record(text: &[u8], at: usize) -> bool {
 }
 
 /// Returns the message that is a broken text on several lines. It ends at the bracket that closes it, or where a line
-/// is a whole record that cannot be a part of it. If it may consist of several broken lines, its first line is a message.
+/// is a whole record that cannot be a part of it. If it may consist of several broken lines, its first line is a
+/// message.
 fn broken_text(text: &[u8], line: usize, is_end: bool) -> Message {
     let (mut open, mut is_string, mut is_escaped) = (Vec::new(), false, false);
     // Whether another line begins with a bracket, without indentation.

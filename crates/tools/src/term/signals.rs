@@ -9,8 +9,8 @@ use crate::shutdown::Shutdown;
 /// How long a command may take to stop. An unavailable broker can block a last commit for longer than any user waits.
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 
-/// A signal that follows the first one this quickly is the same request: `timeout`, for example, sends one to the process
-/// and another to its group.
+/// A signal that follows the first one this quickly is the same request: `timeout`, for example, sends one to the
+/// process and another to its group.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests a shutdown at the first signal, and ends the process at another one after [`REPEAT_INTERVAL`]. That is safe

@@ -42,6 +42,8 @@ const REBALANCE_TIMEOUT: Duration = Duration::from_secs(60);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
 /// After this time without a record, check whether there is one to read. Watermark updates come every second.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for a partition while others deliver records.
+const PARTITION_STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often the progress of a long replay is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -242,6 +244,7 @@ impl Work<'_> {
             inboxes.entry(task.partition).or_default();
         }
         let partitions: Vec<i32> = inboxes.keys().copied().collect();
+        let applying = clock::start();
         let (topic, shutdown, heartbeat) = (self.topic.clone(), self.shutdown.clone(), self.heartbeat.clone());
         for partition in partitions {
             let Some(mut inbox) = inboxes.remove(&partition) else {
@@ -301,6 +304,9 @@ impl Work<'_> {
                 inboxes.entry(message.partition()).or_default().push(message);
             }
         }
+        // Nothing is read while a batch waits for its outputs, which is not a stall of the consumer.
+        let waited = applying.elapsed();
+        self.tasks.iter_mut().for_each(|task| task.last_received += waited);
         let waiting = self.tasks.iter_mut().filter_map(|task| task.next_close);
         self.next_close.set(waiting.min());
         Ok(())
@@ -333,13 +339,14 @@ impl Work<'_> {
     }
 
     /// Checks partitions that deliver nothing: consumers have been seen to hang for ever although records were
-    /// available.
+    /// available. Over a slow connection, a partition must wait for the others.
     fn check_for_stalls(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
-        for task in self
-            .tasks
-            .iter_mut()
-            .filter(|task| task.last_received.elapsed() >= STALL_TIMEOUT)
-        {
+        let last = self.tasks.iter_mut().map(|task| task.last_received).max();
+        let timeout = match last.is_some_and(|last| last.elapsed() < STALL_TIMEOUT) {
+            true => PARTITION_STALL_TIMEOUT,
+            false => STALL_TIMEOUT,
+        };
+        for task in self.tasks.iter_mut().filter(|task| task.last_received.elapsed() >= timeout) {
             let seconds = task.last_received.elapsed().as_secs();
             task.last_received = clock::start();
             let found = consumer.fetch_watermarks(&self.topic, task.partition, topics::TIMEOUT);

@@ -13,7 +13,7 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 /// process and another to its group.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Requests a shutdown at the first signal, and ends the process at another one after [`REPEAT_INTERVAL`]. That is safe
+/// Requests a shutdown at the first signal, and ends the process at another one more than a second later. That is safe
 /// because the program also survives a kill.
 pub fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
     watch_with(

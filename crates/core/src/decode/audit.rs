@@ -28,10 +28,10 @@ pub(super) fn read(start: &Cursor<'_, '_>) -> Option<Audit> {
     match data.first()? {
         b'{' => Some(Audit::of(data)),
         b'"' => {
-            let said = unescape(data)?;
-            let is_object = said.trim_ascii_start().first() == Some(&b'{');
-            let is_json = simdutf8::basic::from_utf8(&said).is_ok() && Index::default().read(&said).is_ok();
-            (is_object && is_json).then(|| Audit::of(&said))
+            let unescaped = unescape(data)?;
+            let is_object = unescaped.trim_ascii_start().first() == Some(&b'{');
+            let is_json = simdutf8::basic::from_utf8(&unescaped).is_ok() && Index::default().read(&unescaped).is_ok();
+            (is_object && is_json).then(|| Audit::of(&unescaped))
         }
         _ => None,
     }

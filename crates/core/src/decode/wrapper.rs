@@ -313,21 +313,23 @@ impl Opener<'_> {
 
     /// Adds the records in a string that contains JSON, which may be in base64, or a broken batch.
     fn string<'a>(&mut self, literal: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
-        let Some(mut said) = unescape(literal) else {
+        let Some(mut unescaped) = unescape(literal) else {
             return Found::Nothing;
         };
-        if let Some(decoded) = body::of_base_64(&said) {
-            said = Cow::Owned(decoded);
+        if let Some(decoded) = body::of_base_64(&unescaped) {
+            unescaped = Cow::Owned(decoded);
         }
-        let said = body::without_mark(&said);
-        if !matches!(said.trim_ascii_start().first(), Some(b'{' | b'[' | b'"')) || simdutf8::basic::from_utf8(said).is_err() {
+        let unescaped = body::without_mark(&unescaped);
+        if !matches!(unescaped.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
+            || simdutf8::basic::from_utf8(unescaped).is_err()
+        {
             return Found::Nothing;
         }
         let mut inner = Vec::new();
-        let mut found = self.text(said, level + 1, &mut inner);
+        let mut found = self.text(unescaped, level + 1, &mut inner);
         if found == Found::Nothing {
             inner.clear();
-            found = broken::take_apart(self, said, level + 1, &mut inner);
+            found = broken::take_apart(self, unescaped, level + 1, &mut inner);
         }
         if found >= Found::Others {
             out.extend(inner.into_iter().map(|leaf| -> Leaf<'a> { leaf.into_owned() }));
@@ -385,14 +387,14 @@ fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u
             }
         }
         Some(b'"') => {
-            let Some(said) = unescape(start.value()) else {
+            let Some(unescaped) = unescape(start.value()) else {
                 return false;
             };
-            let said = body::without_mark(&said);
+            let unescaped = body::without_mark(&unescaped);
             let mut index = Index::default();
-            if simdutf8::basic::from_utf8(said).is_ok() && index.read(said).is_ok() {
+            if simdutf8::basic::from_utf8(unescaped).is_ok() && index.read(unescaped).is_ok() {
                 let mut inner = Vec::new();
-                is_cut |= objects(Cursor::indexed(said, &index), level + 1, &mut inner);
+                is_cut |= objects(Cursor::indexed(unescaped, &index), level + 1, &mut inner);
                 out.extend(inner.into_iter().map(|object| Cow::Owned(object.into_owned())));
             }
         }
@@ -418,9 +420,9 @@ impl Ignored {
     fn has(&self, record: &Cursor<'_, '_>, room: &mut Room) -> bool {
         let mut found = false;
         self.paths.read(record.clone(), room, &mut |place, value| {
-            let said = text(value).unwrap_or_default();
+            let unescaped = text(value).unwrap_or_default();
             let values = self.values.get(*place).map(Vec::as_slice).unwrap_or_default();
-            found |= values.iter().any(|value| value.as_bytes() == &*said);
+            found |= values.iter().any(|value| value.as_bytes() == &*unescaped);
         });
         found
     }

@@ -14,24 +14,24 @@ use crate::join::{Op, Output, Row, Summary};
 
 const VERSION: &str = "8.17.0";
 
-pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |document| {
-        let alert = Columns::of(told.alert.unwrap_or_default());
-        match (told.output, told.activity) {
-            (Output::Row(row), Some(activity)) => write_activity(told, row, activity, &alert, document),
+        let alert = Columns::of(record.alert.unwrap_or_default());
+        match (record.output, record.activity) {
+            (Output::Row(row), Some(activity)) => write_activity(record, row, activity, &alert, document),
             (Output::Row(row), None) => write_retraction(row.time.to_string(), "activity", document),
             (Output::Summary(summary), _) if summary.op == Op::Delete => {
                 write_retraction(facts::time_of(summary, &alert).to_string(), "alert", document);
             }
-            (Output::Summary(summary), _) => write_alert(told, summary, &alert, document),
+            (Output::Summary(summary), _) => write_alert(record, summary, &alert, document),
         }
         document.object("ecs", |ecs| ecs.text("version", VERSION));
-        if !told.tenant().is_empty() {
-            document.object("organization", |organization| organization.text("id", told.tenant()));
+        if !record.tenant().is_empty() {
+            document.object("organization", |organization| organization.text("id", record.tenant()));
         }
         let own = document.member(b"alerttrail");
-        native::write_facts(told.output, told.headers, told.links, told.how, own);
-        if let (Some(alert), Some(_)) = (told.alert, told.activity) {
+        native::write_facts(record.output, record.headers, record.links, record.how, own);
+        if let (Some(alert), Some(_)) = (record.alert, record.activity) {
             own.extend_from_slice(br#","alert":"#);
             crate::json::write_string(alert, own);
         }
@@ -39,7 +39,7 @@ pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
     });
 }
 
-fn write_activity(told: &OutputRecord<'_>, row: &Row, original: &[u8], alert: &Columns<'_>, document: &mut Object<'_>) {
+fn write_activity(record: &OutputRecord<'_>, row: &Row, original: &[u8], alert: &Columns<'_>, document: &mut Object<'_>) {
     let activity = Columns::of(original);
     document.text("@timestamp", row.time.to_string());
     document.object("event", |event| {
@@ -93,11 +93,11 @@ fn write_activity(told: &OutputRecord<'_>, row: &Row, original: &[u8], alert: &C
         }
     });
     write_rule(alert, document);
-    debug_assert!(told.alert.is_some(), "an activity comes with its alert");
+    debug_assert!(record.alert.is_some(), "an activity comes with its alert");
 }
 
-fn write_alert(told: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, document: &mut Object<'_>) {
-    let (start, end) = native::bounds(summary.window, told.links.widening(summary.key.link));
+fn write_alert(record: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, document: &mut Object<'_>) {
+    let (start, end) = native::bounds(summary.window, record.links.widening(summary.key.link));
     document.text("@timestamp", facts::time_of(summary, alert).to_string());
     document.json_if("message", alert.literal("Description").or_else(|| alert.literal("AlertName")));
     document.object("event", |event| {
@@ -116,7 +116,7 @@ fn write_alert(told: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, 
             Severity::Unknown | Severity::Other => {}
             severity => event.plain("severity", severity.number()),
         }
-        if let Some(row) = told.alert {
+        if let Some(row) = record.alert {
             event.text("original", row);
         }
     });

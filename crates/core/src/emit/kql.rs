@@ -17,31 +17,31 @@ const OWN: &str = "alerttrail";
 /// The columns that the query's `extend` adds. Each replaces a column of the same name.
 const EXTENDED: [&str; 2] = ["correlationId1", "correlationId"];
 
-pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |row| {
-        let alert = told.alert.map(columns).unwrap_or_default();
-        let Some(activity) = told.activity else {
+        let alert = record.alert.map(columns).unwrap_or_default();
+        let Some(activity) = record.activity else {
             Names::new(&[OWN], &[&alert]).add(&alert, row);
-            return write_own(told, row);
+            return write_own(record, row);
         };
         let mut activity_columns = columns(activity);
         activity_columns.retain(|(name, _)| !EXTENDED.iter().any(|extended| extended.as_bytes() == &**name));
         let mut names = Names::new(&[OWN, EXTENDED[0], EXTENDED[1]], &[&activity_columns, &alert]);
         names.add(&activity_columns, row);
-        let id = told.correlation_id();
+        let id = record.correlation_id();
         match number(activity, id) {
             Some(number) => row.json(EXTENDED[0], &number),
             None => row.text(EXTENDED[0], id),
         }
         row.text(EXTENDED[1], id);
         names.add(&alert, row);
-        write_own(told, row);
+        write_own(record, row);
     });
 }
 
-fn write_own(told: &OutputRecord<'_>, row: &mut Object<'_>) {
+fn write_own(record: &OutputRecord<'_>, row: &mut Object<'_>) {
     let facts = row.member(OWN.as_bytes());
-    native::write_facts(told.output, told.headers, told.links, told.how, facts);
+    native::write_facts(record.output, record.headers, record.links, record.how, facts);
     facts.push(b'}');
 }
 

@@ -191,7 +191,7 @@ impl Emitter {
             }
             (_, alert) => alert,
         };
-        let told = OutputRecord {
+        let record = OutputRecord {
             output,
             headers,
             links: &self.links,
@@ -199,7 +199,7 @@ impl Emitter {
             alert,
             activity,
         };
-        write(&told, value);
+        write(&record, value);
     }
 
     /// Returns whether a summary becomes a record. The summary of an alert that has never had an activity does so only
@@ -377,22 +377,22 @@ mod tests {
         let activity =
             r#"{"ActionType":5,"IPAddress":{},"AccountId":["a"],"Application":"","ReportId":1.0,"alerttrail":"theirs"}"#;
         let alert = r#"{"AlertSeverity":[],"Tactics":{},"AlertName":"\ud800","TimeGenerated":null,"alerttrail":"theirs"}"#;
-        let said = |format| {
+        let output = |format| {
             let (_, value) = emit_as(format, &row(alert, activity), None);
             serde_json::from_str::<&serde_json::value::RawValue>(&value).unwrap();
             value
         };
-        let flat = said(Format::Kql);
+        let flat = output(Format::Kql);
         assert!(
             flat.contains(r#""alerttrail1":"theirs""#) && flat.contains(r#""alerttrail2":"theirs""#),
             "{flat}"
         );
         assert!(flat.contains(r#""alerttrail":{"schema""#), "{flat}");
-        let event = said(Format::Ocsf);
+        let event = output(Format::Ocsf);
         assert!(event.contains(r#""api":{"operation":"Unknown"}"#), "{event}");
         assert!(event.contains(r#""actor":{"app_name":"Unknown"}"#), "{event}");
         assert!(event.contains(r#""original_event_uid":"1.0""#), "{event}");
-        let document = said(Format::Ecs);
+        let document = output(Format::Ecs);
         assert!(
             !document.contains(r#""user""#) && !document.contains(r#""source""#),
             "{document}"

@@ -102,7 +102,7 @@ mod tests {
             object.list("list", [1, 2], |item, inner| inner.plain("i", item));
             object.text("text", "a\"b");
         });
-        let said = String::from_utf8(out).unwrap();
-        assert_eq!(said, r#"{"some":{"n":1},"list":[{"i":1},{"i":2}],"text":"a\"b"}"#);
+        let output = String::from_utf8(out).unwrap();
+        assert_eq!(output, r#"{"some":{"n":1},"list":[{"i":1},{"i":2}],"text":"a\"b"}"#);
     }
 }

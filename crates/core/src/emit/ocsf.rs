@@ -13,18 +13,18 @@ use crate::time::EventTime;
 
 const VERSION: &str = "1.8.0";
 
-pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |event| {
-        match told.output {
-            Output::Row(row) => match told.activity {
-                Some(activity) => write_activity(told, row, &Columns::of(activity), event),
-                None => write_retraction(told, row, event),
+        match record.output {
+            Output::Row(row) => match record.activity {
+                Some(activity) => write_activity(record, row, &Columns::of(activity), event),
+                None => write_retraction(record, row, event),
             },
-            Output::Summary(summary) => write_finding(told, summary, event),
+            Output::Summary(summary) => write_finding(record, summary, event),
         }
         event.object("unmapped", |unmapped| {
             let own = unmapped.member(b"alerttrail");
-            native::write(told.output, told.headers, told.links, told.how, own);
+            native::write(record.output, record.headers, record.links, record.how, own);
         });
     });
 }
@@ -93,34 +93,34 @@ fn write_severity(severity: Severity, event: &mut Object<'_>) {
 }
 
 /// Writes the metadata. `table` is the table of the original event, `original` the event's id there.
-fn write_metadata(told: &OutputRecord<'_>, table: &str, original: Option<impl AsRef<[u8]>>, event: &mut Object<'_>) {
+fn write_metadata(record: &OutputRecord<'_>, table: &str, original: Option<impl AsRef<[u8]>>, event: &mut Object<'_>) {
     event.object("metadata", |metadata| {
         metadata.text("version", VERSION);
         metadata.object("product", |product| {
             product.text("name", "alerttrail");
             product.text("version", env!("CARGO_PKG_VERSION"));
         });
-        metadata.text("uid", &told.headers.id);
-        metadata.text("correlation_uid", told.correlation_id());
+        metadata.text("uid", &record.headers.id);
+        metadata.text("correlation_uid", record.correlation_id());
         metadata.json_if("original_event_uid", original);
-        if !told.tenant().is_empty() {
-            metadata.text("tenant_uid", told.tenant());
+        if !record.tenant().is_empty() {
+            metadata.text("tenant_uid", record.tenant());
         }
         metadata.text("log_name", table);
-        if told.how == native::Alert::Cut && told.alert.is_some() {
+        if record.how == native::Alert::Cut && record.alert.is_some() {
             metadata.plain("is_truncated", true);
         }
     });
 }
 
-fn write_activity(told: &OutputRecord<'_>, row: &Row, activity: &Columns<'_>, event: &mut Object<'_>) {
+fn write_activity(record: &OutputRecord<'_>, row: &Row, activity: &Columns<'_>, event: &mut Object<'_>) {
     let action = activity.literal("ActionType");
     let (activity_id, name) = kind(activity);
     write_class(&ACTIVITY, activity_id, name, event);
     event.json("activity_name", action.unwrap_or(br#""Unknown""#));
     write_time("time", row.time, event);
     write_severity(Severity::Unknown, event);
-    write_metadata(told, "CloudAppEvents", activity.id("ReportId"), event);
+    write_metadata(record, "CloudAppEvents", activity.id("ReportId"), event);
     let application = activity.literal("Application");
     event.object("api", |api| {
         api.json("operation", action.unwrap_or(br#""Unknown""#));
@@ -164,7 +164,7 @@ fn write_activity(told: &OutputRecord<'_>, row: &Row, activity: &Columns<'_>, ev
     }
 }
 
-fn write_retraction(told: &OutputRecord<'_>, row: &Row, event: &mut Object<'_>) {
+fn write_retraction(record: &OutputRecord<'_>, row: &Row, event: &mut Object<'_>) {
     write_class(&BASE, 99, "Other", event);
     event.text("activity_name", "Retract");
     write_time("time", row.time, event);
@@ -173,11 +173,11 @@ fn write_retraction(told: &OutputRecord<'_>, row: &Row, event: &mut Object<'_>) 
         "message",
         "The activity does not belong to the alert any more: remove the record with this metadata.uid.",
     );
-    write_metadata(told, "CloudAppEvents", None::<&[u8]>, event);
+    write_metadata(record, "CloudAppEvents", None::<&[u8]>, event);
 }
 
-fn write_finding(told: &OutputRecord<'_>, summary: &Summary, event: &mut Object<'_>) {
-    let alert = Columns::of(told.alert.unwrap_or_default());
+fn write_finding(record: &OutputRecord<'_>, summary: &Summary, event: &mut Object<'_>) {
+    let alert = Columns::of(record.alert.unwrap_or_default());
     let activity = match summary {
         Summary { op: Op::Delete, .. } => (3, "Close"),
         summary if summary.result.revision <= 1 => (1, "Create"),
@@ -203,8 +203,8 @@ fn write_finding(told: &OutputRecord<'_>, summary: &Summary, event: &mut Object<
         Op::Upsert => event.json_if("message", title),
         Op::Delete => event.text("message", "The alert has another key now: this finding is withdrawn."),
     }
-    write_metadata(told, "SecurityAlert", alert.id("VendorOriginalId"), event);
-    event.object("finding_info", |info| write_finding_info(told, summary, &alert, info));
+    write_metadata(record, "SecurityAlert", alert.id("VendorOriginalId"), event);
+    event.object("finding_info", |info| write_finding_info(record, summary, &alert, info));
     event.object("data_security", |security| {
         security.object("policy", |policy| {
             policy.json_if("name", title);
@@ -228,8 +228,8 @@ fn write_status(op: Op, alert: &Columns<'_>, event: &mut Object<'_>) {
     event.text("status", name);
 }
 
-fn write_finding_info(told: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, info: &mut Object<'_>) {
-    info.text("uid", &told.headers.id);
+fn write_finding_info(record: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, info: &mut Object<'_>) {
+    info.text("uid", &record.headers.id);
     info.text("uid_alt", summary.alert.system_alert_id.as_bytes());
     if summary.op == Op::Delete {
         return;
@@ -268,7 +268,7 @@ fn write_finding_info(told: &OutputRecord<'_>, summary: &Summary, alert: &Column
         let (activity_id, name) = kind(&Columns::of(&related.row));
         event.text(
             "uid",
-            super::pair_id(&summary.alert, &summary.key, related.activity, told.links),
+            super::pair_id(&summary.alert, &summary.key, related.activity, record.links),
         );
         write_type(&ACTIVITY, activity_id, name, event);
         write_time("created_time", related.time, event);

@@ -66,7 +66,7 @@ impl<'a> Member<'a> {
 pub fn says(key: &[u8], name: &[u8]) -> bool {
     match (key.get(1), name.first()) {
         // Most keys differ in the first byte.
-        (Some(said), Some(wanted)) if said != wanted && *said != b'\\' => false,
+        (Some(byte), Some(wanted)) if byte != wanted && *byte != b'\\' => false,
         _ => says_all(key, name),
     }
 }
@@ -76,9 +76,9 @@ fn says_all(key: &[u8], name: &[u8]) -> bool {
         return false;
     };
     // Up to the first escape, equal strings have equal bytes.
-    let differs = |(said, wanted): (&u8, &u8)| said != wanted || *said == b'\\';
+    let differs = |(byte, wanted): (&u8, &u8)| byte != wanted || *byte == b'\\';
     match inner.iter().zip(name).position(differs) {
-        Some(at) => inner[at] == b'\\' && unescape(key).is_some_and(|said| *said == *name),
+        Some(at) => inner[at] == b'\\' && unescape(key).is_some_and(|unescaped| *unescaped == *name),
         None => inner.len() == name.len(),
     }
 }

@@ -212,7 +212,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn said(literal: &str) -> Vec<u8> {
+    fn unescaped(literal: &str) -> Vec<u8> {
         unescape(literal.as_bytes()).unwrap().into_owned()
     }
 
@@ -233,12 +233,12 @@ mod tests {
 
     #[test]
     fn strings_are_read_to_wtf8() {
-        assert_eq!(said(r#""plain""#), b"plain");
-        assert_eq!(said(r#""\u0063id\/\n\"""#), b"cid/\n\"");
-        assert_eq!(said(r#""\ud83d\ude00""#), "😀".as_bytes());
-        assert_eq!(said(r#""\ud800""#), b"\xed\xa0\x80");
+        assert_eq!(unescaped(r#""plain""#), b"plain");
+        assert_eq!(unescaped(r#""\u0063id\/\n\"""#), b"cid/\n\"");
+        assert_eq!(unescaped(r#""\ud83d\ude00""#), "😀".as_bytes());
+        assert_eq!(unescaped(r#""\ud800""#), b"\xed\xa0\x80");
         assert_eq!(
-            said(r#""\ude00\ud83d\n\ud83dx\ud83d\ud83d\ude00""#),
+            unescaped(r#""\ude00\ud83d\n\ud83dx\ud83d\ud83d\ude00""#),
             b"\xed\xb8\x80\xed\xa0\xbd\n\xed\xa0\xbdx\xed\xa0\xbd\xf0\x9f\x98\x80"
         );
         assert!(matches!(unescape(b"\"plain\""), Some(Cow::Borrowed(b"plain"))));
@@ -265,7 +265,7 @@ mod tests {
             // When serde_json parses bytes rather than a string, it keeps lone surrogates, as WTF-8.
             if value.trim().starts_with('"') {
                 let expected: serde_bytes::ByteBuf = serde_json::from_str(&value).unwrap();
-                prop_assert_eq!(said(value.trim()), expected.into_vec());
+                prop_assert_eq!(unescaped(value.trim()), expected.into_vec());
             }
         }
 
@@ -282,14 +282,14 @@ mod tests {
         fn strings_are_written_as_by_serde_json(text in any::<String>()) {
             let literal = written(text.as_bytes());
             prop_assert_eq!(&literal, &serde_json::to_string(&text).unwrap());
-            prop_assert_eq!(said(&literal), text.as_bytes());
+            prop_assert_eq!(unescaped(&literal), text.as_bytes());
         }
 
         #[test]
         fn written_strings_are_read_back(units in prop::collection::vec(any::<u16>(), 0..8)) {
             let literal = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>());
-            let text = said(&literal);
-            prop_assert_eq!(said(&written(&text)), text);
+            let text = unescaped(&literal);
+            prop_assert_eq!(unescaped(&written(&text)), text);
         }
 
         #[test]

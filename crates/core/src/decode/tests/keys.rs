@@ -168,9 +168,9 @@ fn a_pattern_keeps_its_group_before_anything_else() {
     };
     assert_eq!(applied(&path, "live.com#ann@example.com").as_deref(), Some("ann"));
     assert_eq!(applied(&path, "ann"), None);
-    for (wrong, said) in [("a", "has no group"), ("(a)(b)", "has 2 groups"), ("(", "unclosed group")] {
+    for (wrong, expected) in [("a", "has no group"), ("(a)(b)", "has 2 groups"), ("(", "unclosed group")] {
         let error = Pattern::new(wrong).unwrap_err();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -37,7 +37,7 @@ fn the_watermark_is_the_least_of_those_that_are_not_idle() {
         assert_eq!(
             progress.watermark(IDLENESS),
             None,
-            "partition {partition} has said nothing yet"
+            "partition {partition} has reported nothing yet"
         );
         let read = progress.read("t", partition, 1).unwrap();
         read.activities(Some(EventTime::from_ticks(ticks)), at(0));

@@ -44,7 +44,7 @@ const NODE: [Module; 14] = [
     ("sink", &[]),
     ("store", &[]),
     ("query", &["store", "words"]),
-    ("config", &["open"]),
+    ("config", &["open", "words"]),
     ("check", &["config", "words"]),
     ("metrics", &["check", "store"]),
     ("kafka", &["check", "clock", "config", "shutdown"]),

@@ -1,4 +1,5 @@
-//! Formats numbers and durations in sentences, in the same way for every command, log line and page.
+//! Formats numbers and durations in sentences, in the same way for every command, log line and page, and finds the name
+//! that somebody may have meant.
 
 use std::time::Duration;
 
@@ -24,6 +25,16 @@ pub fn counted(number: u64, noun: &str) -> String {
     };
     format!("{} {plural}", grouped(number))
 }
+
+/// Returns the name whose spelling is most similar to `name`, if the similarity, from 0 to 1, is at least `least`.
+pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>, least: f64) -> Option<&'n str> {
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(name, known);
+    let alike = names.into_iter().filter(|known| likeness(known) >= least);
+    alike.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+}
+
+/// The similarity from which on a known name may be what somebody meant by another one.
+pub const ALIKE: f64 = 0.5;
 
 /// Formats a duration as in settings, with a space before units that are words: `30 days`, `1 day 2h 30m`, `250ms`.
 pub fn duration(duration: Duration) -> String {

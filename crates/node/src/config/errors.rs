@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::merge::{PREFIX, path_of};
 use super::raw::is_alike;
 
 /// One problem of the configuration. The text is a sentence with the key, the cause and the remedy. It never contains a
@@ -149,10 +150,7 @@ impl std::error::Error for Errors {}
 
 /// Returns the remedy for an unknown key: the nearest known one, which is only a guess if the two are unlike.
 fn suggestion(key: &str, nearest: &str) -> String {
-    let path = |name: &str| match name.strip_prefix("ALERTTRAIL_") {
-        Some(path) => path.replace("__", ".").to_lowercase(),
-        None => name.to_owned(),
-    };
+    let path = |name: &str| name.strip_prefix(PREFIX).map_or_else(|| name.to_owned(), path_of);
     match is_alike(&path(key), &path(nearest)) {
         true => format!("the nearest is {nearest}"),
         false => format!("no known setting is spelled like it (the nearest is {nearest}); docs/configuration.md lists all"),

@@ -2,9 +2,9 @@
 
 use toml::{Table, Value};
 
-use super::raw::ALIKE;
 use super::reader::Reader;
 use crate::decode::{Coding, KeyEntry, KeyPath, Path, Pattern};
+use crate::words::{ALIKE, nearest};
 
 /// Reads a list of entries, which must not be empty. `key` is its name in errors.
 pub(super) fn read_all(reader: &mut Reader<'_>, key: &str, list: &[Value]) -> Vec<KeyEntry> {
@@ -117,19 +117,12 @@ pub(super) fn path(reader: &mut Reader<'_>, key: &str, text: &str) -> Path {
 fn known(reader: &mut Reader<'_>, key: &str, entry: &Table) {
     const NAMES: [&str; 4] = ["path", "match", "strip_prefix", "decode"];
     for name in entry.keys().filter(|name| !NAMES.contains(&name.as_str())) {
-        let remedy = match nearest(name, &NAMES) {
+        let remedy = match nearest(name, NAMES, ALIKE) {
             Some(nearest) => format!("the nearest is {nearest:?}"),
             None => format!("use {}", NAMES.join(", ")),
         };
         reader.wrong(key, format!("an entry has {name:?}, which there is not"), remedy);
     }
-}
-
-/// Returns the name with the spelling most similar to this one, if any is similar enough.
-pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(name, known);
-    let alike = names.iter().copied().filter(|known| likeness(known) >= ALIKE);
-    alike.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
 }
 
 fn text<'v>(reader: &mut Reader<'_>, key: &str, name: &str, value: &'v Value) -> Option<&'v str> {

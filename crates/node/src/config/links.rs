@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::key_entry::{self, nearest, print, quoted};
+use super::key_entry::{self, print, quoted};
 use super::reader::Reader;
 use super::units::{parse_duration, print_duration};
 use crate::decode::{Condition, KeyEntry, Link, QUERY};
 use crate::time::{Bounds, Widening};
+use crate::words::{ALIKE, nearest};
 
 /// The built-in links, by the names of their presets.
 const PRESETS: [(&str, &str); 2] = [
@@ -137,7 +138,7 @@ impl Reading<'_, '_, '_> {
 
     fn check_names(&mut self) {
         for name in self.table.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
-            let remedy = match nearest(name, &SETTINGS) {
+            let remedy = match nearest(name, SETTINGS, ALIKE) {
                 Some(nearest) => format!("the nearest is {nearest}"),
                 None => format!("use {}", SETTINGS.join(", ")),
             };

@@ -12,7 +12,7 @@ pub(super) const DEFAULTS: &str = include_str!("../../../../config/default.toml"
 const EVENT_HUBS: &str = include_str!("../../../../config/preset-event-hubs.toml");
 
 /// Prefix of the environment variables that are settings.
-const PREFIX: &str = "ALERTTRAIL_";
+pub(super) const PREFIX: &str = "ALERTTRAIL_";
 /// Prefix of the environment variables that only tests read.
 const TESTS: &str = "ALERTTRAIL_TEST_";
 /// The name of the only setting whose variable has no levels.
@@ -186,7 +186,7 @@ fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<Stri
 
 /// Returns the path for the name of a variable. In tables with free names, `_` represents the character that variable
 /// names cannot contain: the dot in librdkafka's properties, the hyphen in a tenant's GUID.
-fn path_of(levels: &str) -> String {
+pub(super) fn path_of(levels: &str) -> String {
     let levels = levels.to_ascii_lowercase();
     if let Some(name) = levels.strip_prefix("kafka__properties__") {
         return format!("kafka.properties.{}", name.replace('_', "."));

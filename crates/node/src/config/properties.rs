@@ -1,8 +1,13 @@
 //! Asks librdkafka whether it knows a property and accepts its value. The library checks one property at a time and
 //! connects to nothing. Whether the properties are compatible with each other is checked when clients are created.
 
+use crate::words::nearest;
+
 /// The names of librdkafka's properties that a file may contain, one per line, from the library's CONFIGURATION.md.
 const NAMES: &str = include_str!("librdkafka-2.12.1.txt");
+
+/// The similarity from which on a property may be meant by another name. Many properties have parts in common.
+const ALIKE: f64 = 0.6;
 
 /// Returns the names of librdkafka's properties.
 pub fn property_names() -> impl Iterator<Item = &'static str> {
@@ -41,7 +46,7 @@ pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
         }
         Err(KafkaError::ClientConfig(RD_KAFKA_CONF_UNKNOWN, ..)) => {
             let problem = "is not a property of librdkafka".to_owned();
-            match nearest(name) {
+            match nearest(name, property_names(), ALIKE) {
                 Some(nearest) => fault(problem, &format!("the nearest is {nearest}")),
                 None => fault(problem, "leave it out, or look its name up in librdkafka's CONFIGURATION.md"),
             }
@@ -96,14 +101,6 @@ fn explain(message: &str, quoted: &str) -> (String, &'static str) {
         format!("librdkafka refuses it: {}", message.trim().trim_end_matches('.')),
         "leave it out",
     )
-}
-
-/// Returns the most similar name, if any is similar enough.
-fn nearest(name: &str) -> Option<&'static str> {
-    const ALIKE: f64 = 0.6;
-    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(name, known);
-    let nearest = property_names().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
-    (likeness(&nearest) >= ALIKE).then_some(nearest)
 }
 
 #[cfg(test)]

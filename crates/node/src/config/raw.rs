@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::errors::{Error, Errors};
+use crate::words::ALIKE;
 
 /// The type of a key's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,9 +145,6 @@ pub(super) fn nearest_key(path: &str) -> &'static str {
     };
     nearest(KEYS.iter().map(|(key, _)| *key), likeness)
 }
-
-/// The similarity from which on a known name may be what somebody meant by another one.
-pub(super) const ALIKE: f64 = 0.5;
 
 /// Returns whether the last parts of two paths, or the whole of them, are so similar that one may be meant by the
 /// other.

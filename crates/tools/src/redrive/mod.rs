@@ -30,7 +30,7 @@ use crate::kafka::{self};
 use crate::shutdown::Shutdown;
 use crate::term::{Failure, configuration, logging, mask, say, signals, tell};
 use crate::time::WallTime;
-use crate::words::{counted, grouped};
+use crate::words::{ALIKE, counted, grouped, nearest};
 pub use dead_letter::{DeadLetterHeaders, DeadLetterTopicRecord, Filter, Note, Origin, Run};
 use redriver::Redriver;
 pub use state::{Decision, RedriveState};
@@ -94,18 +94,13 @@ fn time(text: &str) -> Result<WallTime, String> {
     Ok(clock::now().minus(ago))
 }
 
-/// The similarity from which on a known reason may be what somebody meant.
-const ALIKE: f64 = 0.5;
-
 /// Fails if no dead-letter record can have this reason.
 fn check_reason(reason: &str) -> Result<(), Failure> {
     let known = Reason::ALL.map(Reason::as_str);
     if known.contains(&reason) {
         return Ok(());
     }
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(reason, known);
-    let alike = known.into_iter().filter(|known| likeness(known) >= ALIKE);
-    let remedy = match alike.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
+    let remedy = match nearest(reason, known, ALIKE) {
         Some(nearest) => format!("the nearest is {nearest} (known: {})", known.join(", ")),
         None => format!("use {}", known.join(", ")),
     };

@@ -11,9 +11,9 @@ use routing::Routing;
 
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::generate::record::{
-    ActivitySpec, AlertSpec, Delivery, Form, Kind, Policy, Status, Tenant, User, activity, alert,
+    Account, Act, Deed, Delivery, Form, Incident, Policy, Presence, Status, Tenant, activity, alert,
 };
-use alerttrail::generate::{Generator, Guid, Messages, Options, TimeForm};
+use alerttrail::generate::{Generator, Guid, Messages, Options};
 use alerttrail::join::Output;
 use alerttrail::repartition::{RepartitionRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::store::Memory;
@@ -61,7 +61,7 @@ const START: i64 = 63_900_000_000 * TICKS_PER_SECOND;
 pub(crate) struct Story {
     seed: u64,
     policy: Policy,
-    user: User,
+    account: Account,
     tenant: Tenant,
 }
 
@@ -71,7 +71,7 @@ impl Story {
         Self {
             seed,
             policy: Policy::of(seed, 0),
-            user: User::of(seed, 0),
+            account: Account::member(seed, 0),
             tenant: Tenant::of(seed),
         }
     }
@@ -84,19 +84,15 @@ impl Story {
     /// Returns the repartition records of the activities with these numbers, `size` bytes each.
     pub(crate) fn activities(&self, numbers: impl Iterator<Item = u64>, size: usize) -> Vec<Vec<u8>> {
         let record = |number| {
-            let spec = ActivitySpec {
-                seed: self.seed.wrapping_mul(1 << 32) + number,
-                time: Self::time(number),
-                time_form: TimeForm::FULL,
-                kind: Kind::FileDownloaded,
+            let seed = self.seed.wrapping_mul(1 << 32) + number;
+            let deed = Deed {
                 policy: Some(&self.policy),
-                alert: None,
-                user: &self.user,
-                tenant: &self.tenant,
-                size,
+                cid: Presence::Present,
+                size: Some(size),
+                ..Deed::of(seed, Self::time(number), Act::FileDownloaded, &self.account, &self.tenant)
             };
             let mut message = Vec::new();
-            activity(&mut message, &spec, &self.delivery(number));
+            activity(&mut message, &deed, &self.delivery(number));
             message
         };
         numbers.map(record).flat_map(|message| routed(&message)).collect()
@@ -112,12 +108,14 @@ impl Story {
     /// Returns the message of such an alert.
     pub(crate) fn alert_message(&self, number: u32, activities: u64) -> Vec<u8> {
         let (start, end) = (Self::time(0), Self::time(activities));
-        let spec = AlertSpec {
+        let incident = Incident {
             seed: self.seed,
-            id: Guid(number.into()),
-            provider_id: Guid((1 << 64) + u128::from(number)),
+            id: Guid::from_u128(number.into()),
+            provider_id: Guid::from_u128((1 << 64) + u128::from(number)),
             policy: &self.policy,
-            user: &self.user,
+            accounts: std::slice::from_ref(&self.account),
+            object_ids: Presence::Present,
+            files: &[],
             tenant: &self.tenant,
             start: start.minus(Duration::from_secs(1)),
             end,
@@ -125,7 +123,7 @@ impl Story {
             status: Status::New,
         };
         let mut message = Vec::new();
-        alert(&mut message, &spec, &self.delivery(0));
+        alert(&mut message, &incident, &self.delivery(0));
         message
     }
 

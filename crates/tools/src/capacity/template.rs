@@ -4,14 +4,11 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::generate::record::{ActivitySpec, Delivery, Form, Kind, Policy, Tenant, User, activity};
-use crate::generate::{Guid, TimeForm};
+use crate::generate::record::{Account, Act, Deed, Delivery, Form, Policy, Presence, Tenant, activity};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// Length of a time such as `2026-03-01T10:00:00.0000000Z`.
-pub const TIME: usize = 28;
 /// Length of a number in hexadecimal digits, which is that of the last group of a GUID.
-pub const NUMBER: usize = 12;
+const NUMBER: usize = 12;
 const GUID: usize = 36;
 
 /// One activity in its envelope, with the positions of its times and its id.
@@ -81,15 +78,13 @@ impl Template {
     }
 
     /// Returns the message with this time and number.
-    pub fn message(&mut self, time: &[u8; TIME], number: &[u8; NUMBER]) -> &[u8] {
-        for at in &self.times {
-            if let Some(place) = self.bytes.get_mut(*at..at + TIME) {
-                place.copy_from_slice(time);
-            }
-        }
-        for at in &self.numbers {
-            if let Some(place) = self.bytes.get_mut(*at..at + NUMBER) {
-                place.copy_from_slice(number);
+    pub fn message(&mut self, time: EventTime, number: u64) -> &[u8] {
+        let (time, number) = (time.to_string(), format!("{:012x}", number & 0xffff_ffff_ffff));
+        for (places, text) in [(&self.times, time), (&self.numbers, number)] {
+            for at in places {
+                if let Some(place) = self.bytes.get_mut(*at..at + text.len()) {
+                    place.copy_from_slice(text.as_bytes());
+                }
             }
         }
         &self.bytes
@@ -220,30 +215,25 @@ impl Pool {
     }
 }
 
-const ORDINARY: [Kind; 6] = [
-    Kind::UserLoggedIn,
-    Kind::MailItemsAccessed,
-    Kind::MessageSent,
-    Kind::FileAccessed,
-    Kind::MessageReadReceiptReceived,
-    Kind::FileUploaded,
+const ORDINARY: [Act; 6] = [
+    Act::UserLoggedIn,
+    Act::MailItemsAccessed,
+    Act::MessageSent,
+    Act::FileAccessed,
+    Act::MessageReadReceiptReceived,
+    Act::FileUploaded,
 ];
-const MATCHING: [Kind; OF_POLICY] = [Kind::AlertTriggered, Kind::FileDownloaded, Kind::Send, Kind::DlpRuleMatch];
+const MATCHING: [Act; OF_POLICY] = [Act::AlertTriggered, Act::FileDownloaded, Act::Send, Act::DlpRuleMatch];
 
-fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: usize) -> Vec<u8> {
+fn generated(seed: u64, number: u64, act: Act, policy: Option<&Policy>, size: usize) -> Vec<u8> {
     // The time is not on a whole second: a time with all its digits has the same format everywhere.
     let time = EventTime::from_ticks(EventTime::FIRST.ticks() + 3_000_000 * TICKS_PER_SECOND + 1_234_567);
-    let (tenant, user) = (Tenant::of(seed), User::of(seed, number as usize % 500));
-    let spec = ActivitySpec {
-        seed: seed.wrapping_mul(1 << 32).wrapping_add(number),
-        time,
-        time_form: TimeForm::FULL,
-        kind,
+    let (tenant, account) = (Tenant::of(seed), Account::member(seed, number % 500));
+    let deed = Deed {
         policy,
-        alert: None,
-        user: &user,
-        tenant: &tenant,
-        size,
+        cid: Presence::Present,
+        size: Some(size),
+        ..Deed::of(seed.wrapping_mul(1 << 32).wrapping_add(number), time, act, &account, &tenant)
     };
     let delivery = Delivery {
         form: Form::Streaming,
@@ -251,56 +241,8 @@ fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: 
         number,
     };
     let mut value = Vec::with_capacity(size + 1_000);
-    activity(&mut value, &spec, &delivery);
+    activity(&mut value, &deed, &delivery);
     value
-}
-
-/// Formats times that are close to each other: within a second, only the fraction changes.
-#[derive(Clone, Debug)]
-pub struct TimeText {
-    second: i64,
-    text: [u8; TIME],
-}
-
-impl Default for TimeText {
-    fn default() -> Self {
-        Self {
-            second: i64::MIN,
-            text: [b'0'; TIME],
-        }
-    }
-}
-
-impl TimeText {
-    /// Returns the time in the format of the templates.
-    pub fn of(&mut self, time: EventTime) -> &[u8; TIME] {
-        let (second, fraction) = (
-            time.ticks().div_euclid(TICKS_PER_SECOND),
-            time.ticks().rem_euclid(TICKS_PER_SECOND),
-        );
-        if second != self.second {
-            self.second = second;
-            for (place, byte) in self.text.iter_mut().zip(time.to_string().bytes()) {
-                *place = byte;
-            }
-        }
-        let mut rest = fraction;
-        for place in self.text.iter_mut().rev().skip(1).take(7) {
-            *place = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        &self.text
-    }
-}
-
-/// Formats a number as hexadecimal digits.
-pub fn number_text(number: u64) -> [u8; NUMBER] {
-    let guid = Guid(u128::from(number & 0xffff_ffff_ffff)).ascii();
-    let mut text = [b'0'; NUMBER];
-    text.iter_mut()
-        .zip(guid.iter().skip(GUID - NUMBER))
-        .for_each(|(place, digit)| *place = *digit);
-    text
 }
 
 #[cfg(test)]
@@ -317,7 +259,11 @@ mod tests {
         opened(&whole.get("properties").unwrap_or(&whole)["RawEventData"]).unwrap()
     }
 
-    const TEXT: &[u8; TIME] = b"2026-03-01T10:00:00.0000001Z";
+    const TEXT: &str = "2026-03-01T10:00:00.0000001Z";
+
+    fn at() -> EventTime {
+        EventTime::from_date(2026, 3, 1, 36_000 * TICKS_PER_SECOND + 1).unwrap()
+    }
 
     #[test]
     fn time_and_number_are_inserted_into_every_generated_template() {
@@ -326,18 +272,18 @@ mod tests {
         let keys: Vec<String> = pool.policies.iter().map(|policy| policy.id.to_string()).collect();
         for template in &mut pool.plain {
             assert_eq!(template.key(), None);
-            let message = template.message(TEXT, &number_text(0xabc)).to_vec();
+            let message = template.message(at(), 0xabc).to_vec();
             let event = event(&message);
-            assert_eq!(event["CreationTime"], "2026-03-01T10:00:00.0000001Z");
+            assert_eq!(event["CreationTime"], TEXT);
             assert!(event["Id"].as_str().unwrap().ends_with("-000000000abc"));
-            assert_eq!(parsed(&message)["time"], "2026-03-01T10:00:00.0000001Z");
+            assert_eq!(parsed(&message)["time"], TEXT);
         }
         for (templates, key) in pool.keyed.iter_mut().zip(&keys) {
             assert_eq!(templates.len(), OF_POLICY);
             for template in templates {
                 assert_eq!(template.key(), Some(key.as_str()));
                 assert_eq!(
-                    event(template.message(TEXT, &number_text(1)))["CreationTime"],
+                    event(template.message(at(), 1))["CreationTime"],
                     "2026-03-01T10:00:00.0000001Z"
                 );
             }
@@ -353,7 +299,7 @@ mod tests {
         let mut ids = std::collections::BTreeSet::new();
         for template in pool.keyed.iter_mut().flatten() {
             for number in 0..3 {
-                let message = template.message(TEXT, &number_text(number)).to_vec();
+                let message = template.message(at(), number).to_vec();
                 decoder.decode(Some(&message), &mut |item| match item.what {
                     Decoded::Activity(activity) => drop(ids.insert(activity.id)),
                     other => panic!("{other:?}"),
@@ -369,7 +315,7 @@ mod tests {
         let template = Template::of(recorded).unwrap();
         assert_eq!(template.key(), Some("p-7"));
         let mut other = template.with_key("another-key").unwrap();
-        let message = String::from_utf8(other.message(TEXT, &number_text(9)).to_vec()).unwrap();
+        let message = String::from_utf8(other.message(at(), 9).to_vec()).unwrap();
         assert_eq!(
             message,
             r#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2026-03-01T10:00:00.0000001Z\",\"Id\":\"11111111-2222-3333-4444-000000000009\",\"Data\":\"{\\\"cid\\\":\\\"another-key\\\"}\"}"}"#
@@ -394,16 +340,5 @@ mod tests {
             assert_eq!(templates[0].key(), Some(policy.id.to_string().as_str()));
             assert_eq!(parsed(&templates[0].bytes)["SourceWatermark"], "keyed");
         }
-    }
-
-    #[test]
-    fn times_are_written_as_they_are_printed() {
-        let mut text = TimeText::default();
-        let mut time = EventTime::from_date(2026, 2, 28, 86_399 * TICKS_PER_SECOND + 9_999_990).unwrap();
-        for _ in 0..30 {
-            assert_eq!(std::str::from_utf8(text.of(time)).unwrap(), time.to_string());
-            time = time.next_tick();
-        }
-        assert_eq!(&number_text(0x1_0000_0000_00ff), b"0000000000ff");
     }
 }

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::schedule::Schedule;
-use super::template::{Pool, TimeText, number_text};
+use super::template::Pool;
 use crate::generate::Guid;
-use crate::generate::record::{AlertSpec, Delivery, Form, Status, Tenant, User, alert};
+use crate::generate::record::{Account, Delivery, Form, Incident, Presence, Status, Tenant, alert};
 use crate::time::EventTime;
 
 /// The properties of the traffic.
@@ -77,8 +77,7 @@ pub struct Traffic {
     /// The event time at which the trial begins.
     begin: EventTime,
     tenant: Tenant,
-    users: Vec<User>,
-    time_text: TimeText,
+    accounts: Vec<Account>,
     number: u64,
     alert_number: u64,
     alert_value: Vec<u8>,
@@ -100,8 +99,7 @@ impl Traffic {
     pub fn new(schedule: Schedule, pool: Pool, mix: Mix, begin: EventTime) -> Self {
         Self {
             tenant: Tenant::of(mix.seed),
-            users: (0..40).map(|number| User::of(mix.seed, number)).collect(),
-            time_text: TimeText::default(),
+            accounts: (0..40).map(|number| Account::member(mix.seed, number)).collect(),
             number: 0,
             alert_number: 0,
             alert_value: Vec::new(),
@@ -185,12 +183,12 @@ impl Traffic {
         let (partition, tick) = self.place(due);
         self.remember(policy, tick);
         self.pass(partition, tick, due);
-        let number = number_text(self.number);
+        let number = self.number;
         self.number += 1;
         let templates = self.pool.keyed.get_mut(policy)?;
         let count = templates.len().max(1) as u64;
         let template = templates.get_mut(((draw >> 32) % count) as usize)?;
-        let value = template.message(self.time_text.of(EventTime::from_ticks(tick)), &number);
+        let value = template.message(EventTime::from_ticks(tick), number);
         self.bytes += value.len() as u64;
         Some(Message::Activity(partition, value))
     }
@@ -209,11 +207,11 @@ impl Traffic {
     fn plain(&mut self, due: Duration) -> Option<Message<'_>> {
         let (partition, tick) = self.place(due);
         self.pass(partition, tick, due);
-        let number = number_text(self.number);
+        let number = self.number;
         let count = self.pool.plain.len().max(1) as u64;
         let template = self.pool.plain.get_mut((self.number % count) as usize)?;
         self.number += 1;
-        let value = template.message(self.time_text.of(EventTime::from_ticks(tick)), &number);
+        let value = template.message(EventTime::from_ticks(tick), number);
         self.bytes += value.len() as u64;
         Some(Message::Activity(partition, value))
     }
@@ -254,12 +252,14 @@ impl Traffic {
         let policy = (draw % self.pool.policies.len() as u64) as usize;
         let start = self.ticks(due) - ticks(self.mix.window.mul_f64(BEFORE));
         let end = start + ticks(self.mix.window);
-        let spec = AlertSpec {
+        let incident = Incident {
             seed: draw,
             id: alert_id(self.mix.seed, self.alert_number),
-            provider_id: Guid(u128::from(draw)),
+            provider_id: Guid::from_u128(draw.into()),
             policy: self.pool.policies.get(policy)?,
-            user: self.users.get((draw % 40) as usize)?,
+            accounts: std::slice::from_ref(self.accounts.get((draw % 40) as usize)?),
+            object_ids: Presence::Present,
+            files: &[],
             tenant: &self.tenant,
             start: EventTime::from_ticks(start),
             end: EventTime::from_ticks(end),
@@ -268,11 +268,11 @@ impl Traffic {
         };
         let delivery = Delivery {
             form: Form::LogAnalytics,
-            received: spec.time_generated,
+            received: incident.time_generated,
             number: self.alert_number,
         };
         self.alert_value.clear();
-        alert(&mut self.alert_value, &spec, &delivery);
+        alert(&mut self.alert_value, &incident, &delivery);
         self.bytes += self.alert_value.len() as u64;
         self.pending.push_back(Pending {
             alert: self.alert_number,
@@ -292,15 +292,14 @@ fn ticks(span: Duration) -> i64 {
 
 /// Returns the id of the alert with this number.
 pub fn alert_id(seed: u64, alert: u64) -> Guid {
-    Guid(u128::from(mixed(seed, u64::MAX)) << 64 | u128::from(alert))
+    Guid::from_u64_pair(mixed(seed, u64::MAX), alert)
 }
 
 /// Returns the number of the alert with this id, or `None` if the id is not from this traffic.
 pub fn alert_of(seed: u64, id: &str) -> Option<u64> {
-    let digits: String = id.chars().filter(|digit| *digit != '-').collect();
-    let number = u128::from_str_radix(&digits, 16).ok()?;
-    let alert = (number & u128::from(u64::MAX)) as u64;
-    (alert_id(seed, alert).0 == number && id.len() == 36).then_some(alert)
+    let guid = Guid::try_parse(id).ok()?;
+    let alert = guid.as_u64_pair().1;
+    (alert_id(seed, alert).to_string() == id).then_some(alert)
 }
 
 /// Returns a pseudo-random number for a seed and an index (the finalizer of SplitMix64).

@@ -1,9 +1,10 @@
 //! The traffic of the demo: people at work in a tenant, and an endless sequence of short stories about an alert for one
 //! of them.
 
-use crate::generate::record::{Delivery, Form, Policy, Status, Tenant};
-use crate::generate::tenant::{About, Account, Act, Deed, File, Incident, Presence, activity, alert};
-use crate::generate::{Guid, TimeForm};
+use crate::generate::Guid;
+use crate::generate::record::{
+    About, Account, Act, Deed, Delivery, File, Form, Incident, Policy, Presence, Status, Tenant, activity, alert,
+};
 use crate::time::WallTime;
 
 /// A message that is sent at a certain time.
@@ -66,17 +67,6 @@ struct Cast {
     file: File,
 }
 
-/// An activity: who did what to which file, and when its record arrives.
-struct Done<'a> {
-    happens: WallTime,
-    arrives: WallTime,
-    act: Act,
-    account: &'a Account,
-    file: Option<&'a File>,
-    policy: Option<&'a Policy>,
-    about: Option<About>,
-}
-
 /// The start of a story's alert, in milliseconds from the beginning of the story.
 const START: i64 = 500;
 const END: i64 = 1_600;
@@ -135,42 +125,39 @@ impl Teller {
             id: provider_id,
             start: at(START).to_event(),
             end: at(END).to_event(),
-            cid: Presence::Present,
         };
-        let deed = |happens: i64, act: Act, account| Done {
-            happens: at(happens),
-            arrives: at(happens + 20),
-            act,
-            account,
-            file: Some(&cast.file).filter(|_| act.is_on_file() || act == Act::DlpRuleMatch),
-            policy: matches!(act, Act::DlpRuleMatch | Act::AlertTriggered).then_some(&cast.policy),
-            about: (act == Act::AlertTriggered).then_some(about),
+        let tenant = self.tenant.clone();
+        let deed = |happens: i64, act: Act, account| {
+            let is_alert = act == Act::AlertTriggered;
+            let deed = Deed {
+                file: Some(&cast.file).filter(|_| act.is_on_file() || act == Act::DlpRuleMatch),
+                policy: (is_alert || act == Act::DlpRuleMatch).then_some(&cast.policy),
+                cid: if is_alert { Presence::Present } else { Presence::Absent },
+                alert: is_alert.then_some(about),
+                ..Deed::of(0, at(happens).to_event(), act, account, &tenant)
+            };
+            (at(happens + 20), deed)
         };
         let mut deeds = vec![
             deed(150, Act::UserLoggedIn, &cast.account),
             deed(600, Act::FileAccessed, &cast.account),
-            deed(1_300, Act::watched(cast.policy.theme.operation), &cast.account),
+            deed(1_300, Act::watched(&cast.policy.theme.operation), &cast.account),
             deed(1_350, Act::DlpRuleMatch, &cast.account),
             deed(1_450, Act::FileModified, &cast.colleague),
             deed(1_500, Act::AlertTriggered, &cast.account),
         ];
         match plot {
             Plot::Plain | Plot::Unmatched => {}
-            Plot::LateActivity => deeds.push(Done {
-                arrives: at(8_000),
-                ..deed(950, Act::Send, &cast.account)
-            }),
+            Plot::LateActivity => deeds.push((at(8_000), deed(950, Act::Send, &cast.account).1)),
             Plot::Update => {
                 deeds.push(deed(2_300, Act::FileDownloaded, &cast.second));
                 deeds.push(deed(2_900, Act::Send, &cast.second));
             }
         }
-        let event = |done: &Done<'_>| Event {
-            at: done.arrives,
-            table: Table::Activities,
-            value: self.activity(done),
-        };
-        deeds.iter().map(event).collect()
+        deeds
+            .into_iter()
+            .map(|(arrives, deed)| self.activity(arrives, deed))
+            .collect()
     }
 
     /// Returns the versions of the alert.
@@ -221,6 +208,7 @@ impl Teller {
             Act::SharingSet,
         ];
         let times = (0..PACE / NOISE).map(|step| WallTime(begin.0 + step * NOISE));
+        let tenant = self.tenant.clone();
         let mut events = Vec::new();
         for (at, act) in times.zip(ACTS.into_iter().cycle()) {
             // Some people have many more activities than others.
@@ -229,47 +217,33 @@ impl Teller {
             let file = act
                 .is_on_file()
                 .then(|| File::of(self.seed, NOBODY * NOBODY + draw % 300, None, &account));
-            let value = self.activity(&Done {
-                happens: at,
-                arrives: at,
-                act,
-                account: &account,
+            let deed = Deed {
                 file: file.as_ref(),
-                policy: None,
-                about: None,
-            });
-            events.push(Event {
-                at,
-                table: Table::Activities,
-                value,
-            });
+                ..Deed::of(0, at.to_event(), act, &account, &tenant)
+            };
+            events.push(self.activity(at, deed));
         }
         events
     }
 
-    fn activity(&mut self, done: &Done<'_>) -> Vec<u8> {
+    /// Returns an activity whose record arrives at this time, with a seed of its own.
+    fn activity(&mut self, at: WallTime, deed: Deed<'_>) -> Event {
         self.next_seed += 1;
-        let deed = Deed {
-            seed: self.next_seed,
-            time: done.happens.to_event(),
-            time_form: TimeForm::FULL,
-            act: done.act,
-            account: done.account,
-            object_id: Presence::Present,
-            file: done.file,
-            policy: done.policy,
-            alert: done.about,
-            tenant: &self.tenant,
-        };
+        let seed = self.next_seed;
+        let deed = Deed { seed, ..deed };
         let mut value = Vec::new();
-        activity(&mut value, &deed, &delivery(Form::Streaming, done.arrives, self.next_seed));
-        value
+        activity(&mut value, &deed, &delivery(Form::Streaming, at, seed));
+        Event {
+            at,
+            table: Table::Activities,
+            value,
+        }
     }
 
     fn guid(&mut self) -> Guid {
         self.next_seed += 1;
         // Any number that does not occur twice is suitable. The multiplication spreads it over all digits.
-        Guid(u128::from(self.next_seed).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+        Guid::from_u128(u128::from(self.next_seed).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
     }
 }
 

@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::io::Read as _;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -31,10 +32,10 @@ fn texts(args: &Args) -> [Vec<u8>; 2] {
 
 #[test]
 fn the_defaults_are_the_librarys() {
-    assert_eq!(parse(&[]).options(), Options::default());
+    assert_eq!(parse(&[]).options, Options::default());
     let args = parse(&["--start", "2026-03-01T02:30:00.5+02:30", "--span", "1h30m"]);
-    assert_eq!(args.start.to_string(), "2026-03-01T00:00:00.5000000Z");
-    assert_eq!(args.span, Duration::from_secs(5_400));
+    assert_eq!(args.options.start.to_string(), "2026-03-01T00:00:00.5000000Z");
+    assert_eq!(args.options.span, Duration::from_secs(5_400));
 }
 
 #[test]

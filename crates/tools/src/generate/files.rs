@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::{Args, Compression, Error};
 use crate::generate::Messages;
@@ -63,15 +64,10 @@ pub(super) fn write_truth(target: Target, spare: &Path, truth: Truth, shutdown: 
         source,
     };
     let mut file = target.create(spare).map_err(Error::of_truth)?;
-    let (mut line, mut rows) = (Vec::new(), 0_u64);
-    truth.header(&mut line);
-    line.push(b'\n');
-    file.write_all(&line).map_err(failed)?;
+    let mut rows = 0_u64;
+    write_line(&mut file, &truth.header()).map_err(failed)?;
     for fact in truth {
-        line.clear();
-        fact.write(&mut line);
-        line.push(b'\n');
-        file.write_all(&line).map_err(failed)?;
+        write_line(&mut file, &fact).map_err(failed)?;
         rows += 1;
         if rows.is_multiple_of(1_024) && shutdown.is_requested() {
             return Err(Error::Interrupted);
@@ -79,6 +75,11 @@ pub(super) fn write_truth(target: Target, spare: &Path, truth: Truth, shutdown: 
     }
     file.flush().map_err(failed)?;
     Ok((file, rows))
+}
+
+fn write_line(file: &mut Output, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *file, line)?;
+    file.write_all(b"\n")
 }
 
 /// Creates a progress bar, which is shown on a terminal and hidden in a pipe.

@@ -29,7 +29,7 @@ pub(super) enum Defect {
 impl Defect {
     /// Draws a defect of a record or its message. Every column of an activity can be missing, so
     /// [`Defect::MissingColumn`] is only one of alerts.
-    pub(super) fn of(rows: Rows, random: &mut Random) -> Self {
+    pub(super) fn of(rows: Rows, random: &Random) -> Self {
         let all = [
             Self::Truncated,
             Self::NotJson,
@@ -38,9 +38,9 @@ impl Defect {
             Self::RecordsOfWrongType,
         ];
         match rows {
-            _ if random.one_in(2) => random.pick(&all),
-            Rows::Activities => random.pick(&[Self::PropertiesOfWrongType, Self::NoProperties, Self::TooDeep, Self::BadTime]),
-            Rows::Alerts => random.pick(&[Self::BadTime, Self::MissingColumn]),
+            _ if random.one_in(2) => *random.pick(&all),
+            Rows::Activities => *random.pick(&[Self::PropertiesOfWrongType, Self::NoProperties, Self::TooDeep, Self::BadTime]),
+            Rows::Alerts => *random.pick(&[Self::BadTime, Self::MissingColumn]),
         }
     }
 
@@ -53,7 +53,7 @@ impl Defect {
     }
 
     /// Breaks the valid record that begins at `begin` in `out`, so that no reader can use it.
-    pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, rows: Rows, random: &mut Random) {
+    pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, rows: Rows, random: &Random) {
         let table = rows.table();
         // The column with the time that a record must have, and one that every record has.
         let (time, id) = match rows {
@@ -69,7 +69,7 @@ impl Defect {
             Self::BadTime => break_time(&mut out[begin..], time, random),
             Self::MissingColumn => rename(&mut out[begin..], id),
             Self::NotJson => replace(out, begin, "upstream connect error or disconnect/reset before headers"),
-            Self::Scalar => replace(out, begin, random.pick(&["42", "true", "\"record\"", "-0.5"])),
+            Self::Scalar => replace(out, begin, random.pick::<&str>(&["42", "true", "\"record\"", "-0.5"])),
             Self::RecordsOfWrongType => replace(out, begin, r#"{"records":"none"}"#),
             Self::PropertiesOfWrongType => {
                 let text = format!(
@@ -104,7 +104,7 @@ fn break_text(record: &mut [u8]) {
 }
 
 /// Replaces the value of column `time`, at any depth of quoting, by a text of the same length that is not a valid time.
-fn break_time(record: &mut [u8], time: &str, random: &mut Random) {
+fn break_time(record: &mut [u8], time: &str, random: &Random) {
     let Some(name) = memchr::memmem::find(record, format!("{time}\\").as_bytes())
         .or_else(|| memchr::memmem::find(record, format!("\"{time}\"").as_bytes()))
     else {

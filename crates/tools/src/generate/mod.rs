@@ -4,52 +4,49 @@
 //! JSON, ids) and in behaviour (many records without a correlation id, a few frequent policies, disorder, repeated
 //! deliveries, later versions of alerts, broken messages). Equal [`Options`] give equal bytes on every machine. Of one
 //! million activities, only the few that are scheduled for delivery are held. It relies on the ChaCha8 stream cipher
-//! and on integer arithmetic. The assignment of random streams to purposes never changes.
+//! and on integer arithmetic, and on templates that are part of the program.
 //!
-//! [`Generator`] generates whole tables. [`record`] generates single records, for callers that decide themselves what
-//! happens when. Neither reads a clock or does input or output: [`run`] writes the files (`files`).
+//! [`Generator`] and [`tenant`] plan whole tables, which [`Messages`] delivers. [`record`] writes single records, for
+//! them and for callers that decide themselves what happens when. Neither reads a clock or does input or output: [`run`] writes the files (`files`).
 
 #[cfg(test)]
 mod argument_tests;
 mod coverage;
 mod files;
-mod json;
 mod malformed;
 mod messages;
 mod options;
 mod plan;
 mod random;
 pub mod record;
+mod tables;
 pub mod tenant;
 #[cfg(test)]
 mod tests;
+mod time_form;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Timelike, Utc};
 use clap::ValueEnum;
 
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Target};
 use crate::term::{Failure, say, signals};
-use crate::time::{EventTime, TICKS_PER_SECOND};
 use crate::words::counted;
 use files::{Written, write_table, write_truth};
-pub use json::TimeForm;
-use messages::{ActivityTable, AlertTable, Batches};
 pub use messages::{MessageInfo, Messages};
 pub use options::{Envelope, Error as OptionsError, Options};
-use plan::Plan;
-pub use random::Guid;
+use plan::CorrelatedPlan;
 use tenant::{IGNORED, LINKS_TOML, TenantGenerator, Truth};
+pub use time_form::TimeForm;
+pub use uuid::Uuid as Guid;
 
 /// The plan of both tables, which defines their activities and alerts.
 #[derive(Clone, Debug)]
 pub struct Generator {
-    plan: Arc<Plan>,
+    plan: Arc<CorrelatedPlan>,
 }
 
 impl Generator {
@@ -57,18 +54,18 @@ impl Generator {
     /// bytes each. Fails only if an option is out of range.
     pub fn new(options: &Options) -> Result<Self, OptionsError> {
         Ok(Self {
-            plan: Arc::new(Plan::new(options)?),
+            plan: Arc::new(CorrelatedPlan::new(options)?),
         })
     }
 
     /// Returns the CloudAppEvents messages from the first one on, in order of arrival.
     pub fn activities(&self) -> impl Messages + use<> {
-        Batches::new(ActivityTable::new(Arc::clone(&self.plan)))
+        tables::activities(self.plan.clone())
     }
 
     /// Returns the SecurityAlert messages from the first one on, in order of arrival.
     pub fn alerts(&self) -> impl Messages + use<> {
-        Batches::new(AlertTable::new(Arc::clone(&self.plan)))
+        tables::alerts(self.plan.clone())
     }
 }
 
@@ -79,67 +76,11 @@ impl Generator {
 /// which alerts find the activities of their people and files.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Distinct activities; re-deliveries and broken messages come on top
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub(super) activities: u64,
-    /// Distinct alerts; later versions, re-deliveries and broken messages come on top
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(super) alerts: u64,
-    /// What all random choices follow from
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    pub(super) seed: u64,
     /// Directory to write to; made where it does not exist
     #[arg(long, short, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Typical size of a CloudAppEvents record, in bytes; sizes vary around it, the least are some 1400
-    #[arg(long, value_name = "BYTES", default_value_t = 2_600)]
-    pub(super) record_size: usize,
-    /// Share of activities with a correlation id, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
-    pub(super) keyed_share: f64,
-    /// Alert policies, and so distinct correlation ids
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    pub(super) policies: usize,
-    /// How uneven the policies are: the k-th has a weight of 1/k^SKEW; 0 to 8
-    #[arg(long, value_name = "SKEW", default_value_t = 1.1)]
-    pub(super) policy_skew: f64,
-    /// Event time covered by the activities
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
-    pub(super) span: Duration,
-    /// Event time at which the activities begin, as RFC 3339
-    #[arg(long, value_name = "TIME", default_value = "2026-03-01T00:00:00Z", value_parser = parse_start)]
-    pub(super) start: EventTime,
-    /// Shortest window of an alert
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
-    pub(super) window_min: Duration,
-    /// Longest window of an alert
-    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = humantime::parse_duration)]
-    pub(super) window_max: Duration,
-    /// Share of the activities with a correlation id that lie in the window of an alert, 0 to 1, as far as the alerts
-    /// allow
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    pub(super) in_window_share: f64,
-    /// How far records may lie out of event-time order
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
-    pub(super) disorder: Duration,
-    /// Share of records that are delivered twice, 0 to 1: the same properties in another envelope
-    #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
-    pub(super) duplicates: f64,
-    /// Share of messages that are broken or hold a broken record, 0 to 0.9
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) malformed: f64,
-    /// Records in a message at most: with 1 a line is the record, with more it is {"records":[...]} with 1 to N of them
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) batch_max: usize,
-    /// Envelopes of activities
-    #[arg(long, value_enum, default_value_t = Envelopes::Mixed)]
-    pub(super) envelope: Envelopes,
-    /// Share of alerts with later versions, 0 to 1: another status, a later EndTime, seldom another policy
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
-    pub(super) alert_updates: f64,
-    /// Share of alerts with StartTime equal to EndTime, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(super) zero_windows: f64,
+    #[command(flatten)]
+    pub(super) options: Options,
     /// What happens in the traffic
     #[arg(long, value_enum, default_value_t = Traffic::Correlated)]
     pub(super) traffic: Traffic,
@@ -150,17 +91,6 @@ pub struct Args {
     /// Compression of the files; their names then end in .gz or .zst
     #[arg(long, value_enum, default_value_t = Compression::None)]
     pub(super) compress: Compression,
-}
-
-/// Envelopes of activities. Alerts are rows as Log Analytics exports them.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Envelopes {
-    /// All of them
-    Mixed,
-    /// Defender streaming API
-    Streaming,
-    /// Log Analytics export
-    LogAnalytics,
 }
 
 /// What happens in the traffic.
@@ -266,14 +196,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn generate(args: &Args) -> Result<(), Error> {
     args.check()?;
-    let options = args.options();
+    let options = &args.options;
     match args.traffic {
         Traffic::Correlated => {
-            let generator = Generator::new(&options)?;
+            let generator = Generator::new(options)?;
             write(args, generator.activities(), generator.alerts(), None)
         }
         Traffic::Tenant => {
-            let generator = TenantGenerator::new(&options)?;
+            let generator = TenantGenerator::new(options)?;
             write(args, generator.activities(), generator.alerts(), Some(generator.truth()))
         }
     }
@@ -292,8 +222,15 @@ fn write(args: &Args, activities: impl Messages, alerts: impl Messages, truth: O
     let [activities_to, alerts_to] = targets(args, &mut guard)?;
     let mut written = Written::default();
     let mut outputs = vec![
-        write_table(args, activities_to, args.activities, activities, &mut written, &shutdown)?,
-        write_table(args, alerts_to, args.alerts, alerts, &mut written, &shutdown)?,
+        write_table(
+            args,
+            activities_to,
+            args.options.activities,
+            activities,
+            &mut written,
+            &shutdown,
+        )?,
+        write_table(args, alerts_to, args.options.alerts, alerts, &mut written, &shutdown)?,
     ];
     let mut rows = String::new();
     if let Some(truth) = truth {
@@ -377,7 +314,7 @@ impl Args {
             Traffic::Correlated if self.truth.is_some() => refused("truth", "correlated", "add --traffic tenant"),
             Traffic::Correlated => Ok(()),
             Traffic::Tenant => {
-                let (given, usual) = (self.options(), Options::default());
+                let (given, usual) = (&self.options, Options::default());
                 let changed = [
                     given.record_size != usual.record_size,
                     given.keyed_share != usual.keyed_share,
@@ -394,41 +331,4 @@ impl Args {
             }
         }
     }
-
-    /// Returns the options for the generator.
-    fn options(&self) -> Options {
-        Options {
-            activities: self.activities,
-            alerts: self.alerts,
-            seed: self.seed,
-            record_size: self.record_size,
-            keyed_share: self.keyed_share,
-            policies: self.policies,
-            policy_skew: self.policy_skew,
-            span: self.span,
-            start: self.start,
-            window_min: self.window_min,
-            window_max: self.window_max,
-            in_window_share: self.in_window_share,
-            disorder: self.disorder,
-            duplicates: self.duplicates,
-            malformed: self.malformed,
-            batch_max: self.batch_max,
-            envelope: match self.envelope {
-                Envelopes::Mixed => Envelope::Mixed,
-                Envelopes::Streaming => Envelope::Streaming,
-                Envelopes::LogAnalytics => Envelope::LogAnalytics,
-            },
-            alert_updates: self.alert_updates,
-            zero_windows: self.zero_windows,
-        }
-    }
-}
-
-fn parse_start(text: &str) -> Result<EventTime, String> {
-    let hint = "give an RFC 3339 time such as 2026-03-01T00:00:00Z";
-    let time = DateTime::parse_from_rfc3339(text).map_err(|error| format!("{error}: {hint}"))?;
-    let time = time.with_timezone(&Utc);
-    let ticks = i64::from(time.num_seconds_from_midnight()) * TICKS_PER_SECOND + i64::from(time.nanosecond() / 100);
-    EventTime::from_date(time.year(), time.month(), time.day(), ticks).ok_or_else(|| hint.to_owned())
 }

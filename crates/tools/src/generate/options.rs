@@ -1,56 +1,70 @@
 use std::time::Duration;
 
-use crate::time::EventTime;
+use chrono::{DateTime, Datelike, Timelike, Utc};
+
+use crate::time::{EventTime, TICKS_PER_SECOND};
 use crate::words::duration;
 
-/// Options of the generator. Equal options give equal bytes, on every machine and with every later version.
-#[derive(Clone, PartialEq, Debug)]
+/// Options of the generator. Equal options give equal bytes on every machine.
+#[derive(clap::Args, Clone, PartialEq, Debug)]
 pub struct Options {
-    /// Number of distinct activities. Repeated deliveries and broken messages come in addition.
+    /// Distinct activities; re-deliveries and broken messages come on top
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub activities: u64,
-    /// Number of distinct alerts. Later versions, repeated deliveries and broken messages come in addition.
+    /// Distinct alerts; later versions, re-deliveries and broken messages come on top
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub alerts: u64,
-    /// The seed of all random choices.
+    /// What all random choices follow from
+    #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Typical size of a CloudAppEvents record in bytes, 1 000 to 100 000. Sizes vary from half to one and a half times
-    /// this value, and one record in 200 is four times as large. No record is smaller than its columns require, which
-    /// is some 1 400 to 2 300 bytes, depending on its kind.
+    /// Typical size of a CloudAppEvents record, in bytes; sizes vary around it, the least are some 1100
+    #[arg(long, value_name = "BYTES", default_value_t = 2_600)]
     pub record_size: usize,
-    /// Share of activities with a correlation id, 0 to 1.
+    /// Share of activities with a correlation id, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
     pub keyed_share: f64,
-    /// Number of alert policies. A correlation id is the id of an alert policy, so this is the number of distinct ids.
+    /// Alert policies, and so distinct correlation ids
+    #[arg(long, value_name = "N", default_value_t = 40)]
     pub policies: usize,
-    /// The unevenness of the policies: policy `k` has a weight of `1 / k^policy_skew`, 0 to 8. With 0 all are used
-    /// equally. Only the policies 1, 3, 5 and so on raise alerts. `in_window_share` moves some activities of frequent
-    /// policies to others.
+    /// How uneven the policies are: the k-th has a weight of 1/k^SKEW; 0 to 8
+    #[arg(long, value_name = "SKEW", default_value_t = 1.1)]
     pub policy_skew: f64,
-    /// Event time covered by the activities.
+    /// Event time covered by the activities
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     pub span: Duration,
-    /// The event time at which the activities begin.
+    /// Event time at which the activities begin, as RFC 3339
+    #[arg(long, value_name = "TIME", default_value = "2026-03-01T00:00:00Z", value_parser = parse_start)]
     pub start: EventTime,
-    /// Shortest window (`EndTime - StartTime`) of an alert.
+    /// Shortest window of an alert
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
     pub window_min: Duration,
-    /// Longest window of an alert.
+    /// Longest window of an alert
+    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = humantime::parse_duration)]
     pub window_max: Duration,
-    /// Share of the activities with a correlation id that should be in the window of an alert, 0 to 1. With few alerts
-    /// the share may be lower, and with a single policy higher.
+    /// Share of the activities with a correlation id that lie in the window of an alert, 0 to 1, as far as the alerts
+    /// allow
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     pub in_window_share: f64,
-    /// Maximum time by which a record may be older than a record that was delivered before it. Only repeated deliveries
-    /// of alerts may come up to two hours later than that.
+    /// How far records may lie out of event-time order
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
     pub disorder: Duration,
-    /// Share of records that are delivered a second time, 0 to 1, with the same properties in another envelope.
+    /// Share of records that are delivered twice, 0 to 1: the same properties in another envelope
+    #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
     pub duplicates: f64,
-    /// Share of messages that are broken or hold a broken record, 0 to 0.9. They come in addition and can be removed:
-    /// the content of the valid messages does not depend on this share.
+    /// Share of messages that are broken or hold a broken record, 0 to 0.9
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub malformed: f64,
-    /// Maximum number of records in a message, at least 1. With 1, a message is the record. With more, it is
-    /// `{"records":[...]}` with 1 to `batch_max` records, or fewer if the message would exceed the limit of a broker.
+    /// Records in a message at most: with 1 a line is the record, with more it is {"records":[...]} with 1 to N of them
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch_max: usize,
-    /// The envelopes of activities.
+    /// Envelopes of activities
+    #[arg(long, value_enum, default_value_t = Envelope::Mixed)]
     pub envelope: Envelope,
-    /// Share of alerts with later versions, 0 to 1.
+    /// Share of alerts with later versions, 0 to 1: another status, a later EndTime, seldom another policy
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     pub alert_updates: f64,
-    /// Share of alerts with `StartTime == EndTime`, 0 to 1.
+    /// Share of alerts with StartTime equal to EndTime, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub zero_windows: f64,
 }
 
@@ -80,17 +94,15 @@ impl Default for Options {
     }
 }
 
-/// The envelopes of activities. Alerts are delivered as Log Analytics rows, and in [`Envelope::Mixed`] also as bare
-/// rows, because no other service delivers them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// Envelopes of activities. Alerts are rows as Log Analytics exports them, and with [`Envelope::Mixed`] also bare rows.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Envelope {
-    /// Of ten messages, six have the envelope of the Defender streaming API, three are Log Analytics rows, and one is
-    /// bare rows.
+    /// All of them
     #[default]
     Mixed,
-    /// All activities have the envelope of the Defender streaming API.
+    /// Defender streaming API
     Streaming,
-    /// All activities are rows of the Log Analytics export.
+    /// Log Analytics export
     LogAnalytics,
 }
 
@@ -187,6 +199,14 @@ fn in_range(option: &'static str, holds: bool, value: impl ToString, range: &'st
             range,
         })
     }
+}
+
+fn parse_start(text: &str) -> Result<EventTime, String> {
+    let hint = "give an RFC 3339 time such as 2026-03-01T00:00:00Z";
+    let time = DateTime::parse_from_rfc3339(text).map_err(|error| format!("{error}: {hint}"))?;
+    let time = time.with_timezone(&Utc);
+    let ticks = i64::from(time.num_seconds_from_midnight()) * TICKS_PER_SECOND + i64::from(time.nanosecond() / 100);
+    EventTime::from_date(time.year(), time.month(), time.day(), ticks).ok_or_else(|| hint.to_owned())
 }
 
 #[cfg(test)]

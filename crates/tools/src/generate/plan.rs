@@ -1,20 +1,21 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid as Guid;
+
+use super::TimeForm;
 use super::coverage::Coverage;
-use super::json::TimeForm;
 use super::options::{Error, Options};
-use super::random::{Guid, Purpose, Random, Share, Zipf};
-use super::record::{Kind, Policy, Status, Tenant, User};
+use super::random::{Purpose, Random, Share, Zipf};
+use super::record::{About, Account, Act, Policy, Presence, Status, Tenant};
+use super::tables::{Plan, Planned, PlannedAlert, Schedule, Version, World};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// The records of the traffic. Every activity and every alert is a function of the options and its number, so the plan
-/// keeps only the windows of the alerts and nothing per activity.
+/// The plan of activities that have the correlation ids of alerts. Every activity and every alert is a function of the
+/// options and its number, so the plan keeps only the windows of the alerts and nothing per activity.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) options: Options,
-    pub(super) tenant: Tenant,
-    pub(super) policies: Vec<Policy>,
-    pub(super) users: Vec<User>,
+pub(super) struct CorrelatedPlan {
+    world: World,
     ranks: Zipf,
     span: u64,
     coverage: Coverage,
@@ -24,7 +25,6 @@ pub(super) struct Plan {
     anchored: u64,
     keyed: Share,
     inside: Share,
-    duplicates: Share,
 }
 
 /// An activity that begins or ends an alert: it triggers the alert's policy exactly at its `StartTime` or `EndTime`.
@@ -35,64 +35,22 @@ struct Anchor {
     policy: usize,
 }
 
-/// The time of an activity and the delays of its deliveries.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Timing {
-    pub(super) time: EventTime,
-    pub(super) form: TimeForm,
-    /// The delay of each delivery. The second is `None` if the activity is delivered once.
-    pub(super) delays: [Option<Duration>; 2],
-}
-
-/// An activity without the data of its user.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Planned {
-    pub(super) seed: u64,
-    pub(super) timing: Timing,
-    pub(super) kind: Kind,
-    pub(super) policy: Option<usize>,
-    pub(super) alert: Option<Guid>,
-    pub(super) user: usize,
-    pub(super) size: usize,
-}
-
-/// An alert with all its versions, oldest first.
-#[derive(Debug)]
-pub(super) struct PlannedAlert {
-    pub(super) seed: u64,
-    pub(super) id: Guid,
-    pub(super) provider_id: Guid,
-    pub(super) user: usize,
-    pub(super) versions: Vec<Version>,
-    /// The activities exactly at the start and the end of its window, if there are any.
-    ends: [Option<u64>; 2],
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Version {
-    pub(super) policy: usize,
-    pub(super) start: EventTime,
-    pub(super) end: EventTime,
-    pub(super) time_generated: EventTime,
-    pub(super) status: Status,
-}
+/// The activities exactly at the start and the end of an alert's window, if there are any.
+type Ends = [Option<u64>; 2];
 
 /// Number of people in the tenant.
-const USERS: usize = 400;
+const USERS: u64 = 400;
 /// At most one in this many activities with a correlation id is an anchor.
 const ANCHOR_SHARE: u64 = 10;
 /// Number of policies that are drawn before the next suitable one is taken.
 const DRAWS: usize = 64;
 
-impl Plan {
+impl CorrelatedPlan {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         options.check()?;
         let seed = options.seed;
         let keyed = (options.keyed_share * options.activities as f64) as u64;
         let mut plan = Self {
-            tenant: Tenant::of(seed),
-            policies: (0..options.policies).map(|number| Policy::of(seed, number)).collect(),
-            users: (0..USERS).map(|number| User::of(seed, number)).collect(),
             ranks: Zipf::new(options.policies, options.policy_skew),
             span: ticks(options.span).max(1),
             coverage: Coverage::default(),
@@ -100,8 +58,12 @@ impl Plan {
             anchored: options.alerts.min(keyed / ANCHOR_SHARE / 2),
             keyed: Share::of(0.0),
             inside: Share::of(0.0),
-            duplicates: Share::of(options.duplicates),
-            options: options.clone(),
+            world: World {
+                tenant: Tenant::of(seed),
+                policies: (0..options.policies).map(|number| Policy::of(seed, number)).collect(),
+                accounts: (0..USERS).map(|number| Account::member(seed, number)).collect(),
+                options: options.clone(),
+            },
         };
         plan.place_alerts();
         plan.place_activities(keyed);
@@ -110,14 +72,14 @@ impl Plan {
 
     /// Collects the windows of all alerts, and the activities at their ends.
     fn place_alerts(&mut self) {
-        let mut coverage = Coverage::new(self.policies.len());
-        for number in 0..self.options.alerts {
-            let alert = self.alert(number);
+        let mut coverage = Coverage::new(self.world.policies.len());
+        for number in 0..self.world.options.alerts {
+            let (alert, ends) = self.alert_with_ends(number);
             if let Some(last) = alert.versions.last() {
                 coverage.add(last.policy, last.start, last.end, number);
             }
             let policy = alert.versions.first().map_or(0, |version| version.policy);
-            let anchors = alert.ends.iter().flatten().map(|&activity| Anchor {
+            let anchors = ends.iter().flatten().map(|&activity| Anchor {
                 activity,
                 alert: number,
                 policy,
@@ -134,82 +96,35 @@ impl Plan {
     /// configured.
     fn place_activities(&mut self, keyed: u64) {
         let anchors = self.anchors.len() as u64;
-        let within = |anchor: &&Anchor| {
-            self.coverage
-                .alert_at(anchor.policy, self.timing(anchor.activity).0.time)
-                .is_some()
-        };
+        let within = |anchor: &&Anchor| self.coverage.alert_at(anchor.policy, self.draw(anchor.activity).0).is_some();
         let inside = self.anchors.iter().filter(within).count() as u64;
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let others = keyed.saturating_sub(anchors) as f64;
-        let wanted = (self.options.in_window_share * keyed as f64 - inside as f64).max(0.0);
-        let end = self.options.start.plus(self.options.span);
+        let wanted = (self.world.options.in_window_share * keyed as f64 - inside as f64).max(0.0);
+        let end = self.world.options.start.plus(self.world.options.span);
         // When no window is open, no activity can be in one. The rest of the time must compensate for that.
-        let open = self.coverage.open_share(self.options.start, end);
-        self.keyed = Share::of(share(others, self.options.activities.saturating_sub(anchors) as f64));
+        let open = self.coverage.open_share(self.world.options.start, end);
+        self.keyed = Share::of(share(others, self.world.options.activities.saturating_sub(anchors) as f64));
         self.inside = Share::of(share(share(wanted, others), open));
     }
 
     /// Returns the earliest possible time of activity `number`. Activities are spread evenly over the span, one to a
     /// slot.
     pub(super) fn slot(&self, number: u64) -> EventTime {
-        let offset = u128::from(number) * u128::from(self.span) / u128::from(self.options.activities.max(1));
-        EventTime::from_ticks(self.options.start.ticks() + offset as i64)
+        let offset = u128::from(number) * u128::from(self.span) / u128::from(self.world.options.activities.max(1));
+        EventTime::from_ticks(self.world.options.start.ticks() + offset as i64)
     }
 
-    /// Returns the time of activity `number`, and the random numbers from which its other properties are drawn.
-    pub(super) fn timing(&self, number: u64) -> (Timing, Random) {
-        let mut random = Random::new(self.options.seed, Purpose::Activity, number);
-        let (from, to) = (self.slot(number).ticks(), self.slot(number + 1).ticks());
-        let form = time_form(&mut random);
-        let exact = from + random.below((to - from) as u64) as i64;
-        let rough = exact - exact.rem_euclid(10_i64.pow(7 - u32::from(form.digits)));
-        let time = EventTime::from_ticks(rough).max(self.options.start);
-        let first = self.delay(&mut random);
-        let second = random.chance(self.duplicates).then(|| self.delay(&mut random));
-        let delays = [Some(first), second];
-        (Timing { time, form, delays }, random)
-    }
-
-    /// Draws the delay of a delivery. It is less than the disorder, so that no record is late by more than that.
-    pub(super) fn delay(&self, random: &mut Random) -> Duration {
-        duration(random.below(ticks(self.options.disorder)))
-    }
-
-    /// Draws whether a delivery is repeated.
-    pub(super) fn is_repeated(&self, random: &mut Random) -> bool {
-        random.chance(self.duplicates)
-    }
-
-    /// Returns activity `number`.
-    pub(super) fn activity(&self, number: u64) -> Planned {
-        let (timing, mut random) = self.timing(number);
-        let (policy, alert) = match self.anchors.binary_search_by_key(&number, |anchor| anchor.activity) {
-            Ok(place) => {
-                let anchor = &self.anchors[place];
-                (Some(anchor.policy), Some(anchor.alert))
-            }
-            Err(_) if random.chance(self.keyed) => self.tripped(timing.time, &mut random),
-            Err(_) => (None, None),
-        };
-        let kind = if policy.is_some() {
-            keyed_kind(&mut random)
-        } else {
-            ordinary_kind(&mut random)
-        };
-        Planned {
-            seed: random.bits(),
-            timing,
-            kind,
-            policy,
-            alert: alert.map(|number| self.alert_ids(number).1),
-            user: random.place(self.users.len()),
-            size: self.size(&mut random),
-        }
+    /// Returns the time of activity `number`, its format, and the random numbers from which everything else about it is
+    /// drawn.
+    fn draw(&self, number: u64) -> (EventTime, TimeForm, Random) {
+        let random = Random::new(self.world.options.seed, Purpose::Activity, number);
+        let (time, form) = self.world.draw_time(self.slot(number), self.slot(number + 1), &random);
+        (time, form, random)
     }
 
     /// Returns the policy that an activity triggers, and the alert whose window then contains it.
-    fn tripped(&self, time: EventTime, random: &mut Random) -> (Option<usize>, Option<u64>) {
+    fn tripped(&self, time: EventTime, random: &Random) -> (Option<usize>, Option<u64>) {
         let inside = random.chance(self.inside);
         let fits = |policy: usize| self.coverage.alert_at(policy, time).is_some() == inside;
         let mut policy = self.ranks.draw(random);
@@ -219,7 +134,7 @@ impl Plan {
             }
             policy = self.ranks.draw(random);
         }
-        let policies = self.policies.len();
+        let policies = self.world.policies.len();
         let chosen = (0..policies)
             .map(|step| (policy + step) % policies)
             .find(|&policy| fits(policy));
@@ -227,62 +142,72 @@ impl Plan {
         (Some(policy), self.coverage.alert_at(policy, time))
     }
 
-    fn size(&self, random: &mut Random) -> usize {
+    fn size(&self, random: &Random) -> usize {
         let percent = 50 + random.below(61) + random.below(41);
         let heavy = if random.one_in(200) { 4 } else { 1 };
-        self.options.record_size * percent as usize / 100 * heavy
+        self.world.options.record_size * percent as usize / 100 * heavy
     }
 
     fn alert_random(&self, number: u64) -> Random {
-        Random::new(self.options.seed, Purpose::Alert, number)
+        Random::new(self.world.options.seed, Purpose::Alert, number)
     }
 
-    /// Returns `SystemAlertId` and the provider's id of alert `number`.
-    fn alert_ids(&self, number: u64) -> (Guid, Guid) {
-        let mut random = self.alert_random(number);
-        (random.guid(), random.guid())
+    /// Returns the provider's id of alert `number`.
+    fn provider_id(&self, number: u64) -> Guid {
+        let random = self.alert_random(number);
+        // The first id is `SystemAlertId`.
+        random.guid();
+        random.guid()
     }
 
-    /// Returns alert `number`.
-    pub(super) fn alert(&self, number: u64) -> PlannedAlert {
-        let mut random = self.alert_random(number);
+    /// Returns alert `number`, and the activities at the ends of its window.
+    fn alert_with_ends(&self, number: u64) -> (PlannedAlert, Ends) {
+        let random = self.alert_random(number);
         let (id, provider_id) = (random.guid(), random.guid());
-        let policy = self.alerting_policy(&mut random);
-        let (start, end, ends) = self.window(number, &mut random);
+        let policy = self.alerting_policy(&random);
+        let (start, end, ends) = self.window(number, &random);
         let first = Version {
             policy,
             start,
             end,
-            time_generated: end.plus(lag(&mut random)),
+            time_generated: end.plus(lag(&random)),
             status: Status::New,
+            accounts: Vec::new(),
+            files: Vec::new(),
         };
-        let mut versions = vec![first];
-        if random.chance(Share::of(self.options.alert_updates)) {
-            let second = self.update(first, Status::InProgress, &mut random);
-            versions.push(second);
+        let mut versions = vec![first.clone()];
+        if random.chance(Share::of(self.world.options.alert_updates)) {
+            let second = self.update(&first, Status::InProgress, &random);
+            versions.push(second.clone());
             if random.one_in(4) {
-                versions.push(self.update(second, Status::Resolved, &mut random));
+                versions.push(self.update(&second, Status::Resolved, &random));
             }
         }
-        PlannedAlert {
-            seed: random.bits(),
+        let (seed, account) = (random.bits(), random.below(USERS));
+        let file = self.world.draw_watched_file(policy, &random);
+        for version in &mut versions {
+            version.accounts.push(account);
+            version.files.push(file);
+        }
+        let alert = PlannedAlert {
+            seed,
             id,
             provider_id,
-            user: random.place(self.users.len()),
+            object_ids: Presence::Present,
             versions,
-            ends,
-        }
+        };
+        (alert, ends)
     }
 
     /// Draws a policy that raises alerts. Only every other policy does, because activities outside all windows must
     /// have keys too, also frequent ones.
-    fn alerting_policy(&self, random: &mut Random) -> usize {
+    fn alerting_policy(&self, random: &Random) -> usize {
         self.ranks.draw(random) & !1
     }
 
     /// Returns start and end of a window, and the activities at them, if any.
-    fn window(&self, number: u64, random: &mut Random) -> (EventTime, EventTime, [Option<u64>; 2]) {
-        let options = &self.options;
+    fn window(&self, number: u64, random: &Random) -> (EventTime, EventTime, Ends) {
+        let options = &self.world.options;
         let length = self.window_length(random);
         let span_end = options.start.plus(options.span);
         // The whole window is within the span if that is possible.
@@ -293,12 +218,12 @@ impl Plan {
             return (begin, begin.plus(length), [None; 2]);
         }
         let first = self.activity_near(begin);
-        let start = self.timing(first).0.time;
+        let start = self.draw(first).0;
         if length.is_zero() {
             return (start, start, [Some(first).filter(|_| number < self.anchored), None]);
         }
         let last = self.activity_near(start.plus(length));
-        let end = self.timing(last).0.time;
+        let end = self.draw(last).0;
         let exact = end.ticks() - start.ticks();
         let allowed = ticks(options.window_min) as i64..=ticks(options.window_max) as i64;
         let (end, last) = if exact > 0 && allowed.contains(&exact) {
@@ -311,38 +236,38 @@ impl Plan {
     }
 
     /// Draws the length of a window. Short windows are more frequent than long ones.
-    fn window_length(&self, random: &mut Random) -> Duration {
-        if random.chance(Share::of(self.options.zero_windows)) {
+    fn window_length(&self, random: &Random) -> Duration {
+        if random.chance(Share::of(self.world.options.zero_windows)) {
             return Duration::ZERO;
         }
-        let shortest = ticks(self.options.window_min);
-        let longest = ticks(self.options.window_max.min(self.options.span)).max(shortest);
+        let shortest = ticks(self.world.options.window_min);
+        let longest = ticks(self.world.options.window_max.min(self.world.options.span)).max(shortest);
         let more = random.below(longest - shortest + 1);
         duration(shortest + random.below(more + 1))
     }
 
     /// Returns the activity whose slot contains `time`. For later times, returns the last activity.
     fn activity_near(&self, time: EventTime) -> u64 {
-        let count = self.options.activities;
-        let offset = (time.ticks() - self.options.start.ticks()).max(0) as u128;
+        let count = self.world.options.activities;
+        let offset = (time.ticks() - self.world.options.start.ticks()).max(0) as u128;
         let number = offset * u128::from(count) / u128::from(self.span);
         (number as u64).min(count.saturating_sub(1))
     }
 
     /// Returns a later version. Half of them may have a longer window, the others change only the status. One in 16
     /// moves to another policy.
-    fn update(&self, old: Version, status: Status, random: &mut Random) -> Version {
+    fn update(&self, old: &Version, status: Status, random: &Random) -> Version {
         let length = duration((old.end.ticks() - old.start.ticks()) as u64);
         let more = if random.one_in(2) {
             duration(random.below(ticks(length) / 2 + 1))
         } else {
             Duration::ZERO
         };
-        let span_end = self.options.start.plus(self.options.span);
-        let longest = old.start.plus(self.options.window_max).min(span_end);
+        let span_end = self.world.options.start.plus(self.world.options.span);
+        let longest = old.start.plus(self.world.options.window_max).min(span_end);
         // An empty window stays empty, and no window is longer than the maximum.
         let end = old.end.plus(more).min(longest).max(old.end);
-        let moved = random.one_in(16) && self.policies.len() > 2;
+        let moved = random.one_in(16) && self.world.policies.len() > 2;
         let later = duration(random.between(300, 10_800) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64));
         Version {
             policy: if moved { self.other_policy(old.policy) } else { old.policy },
@@ -350,22 +275,98 @@ impl Plan {
             end,
             time_generated: old.time_generated.plus(later).max(end.plus(lag(random))),
             status,
+            accounts: Vec::new(),
+            files: Vec::new(),
         }
     }
 
     fn other_policy(&self, policy: usize) -> usize {
         let next = policy + 2;
-        if next < self.policies.len() { next } else { 0 }
+        if next < self.world.policies.len() { next } else { 0 }
     }
 }
 
+impl Plan for CorrelatedPlan {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn schedule(self: Arc<Self>) -> Schedule {
+        let activities = 0..self.world.options.activities;
+        Box::new(activities.map(move |number| (self.slot(number), number)))
+    }
+
+    fn timing(&self, number: u64) -> (EventTime, [Option<Duration>; 2]) {
+        let (time, _, random) = self.draw(number);
+        (time, self.world.draw_delays(&random))
+    }
+
+    fn activity(&self, number: u64) -> Planned {
+        let (time, form, random) = self.draw(number);
+        let delays = self.world.draw_delays(&random);
+        let (policy, alert) = match self.anchors.binary_search_by_key(&number, |anchor| anchor.activity) {
+            Ok(place) => {
+                let anchor = &self.anchors[place];
+                (Some(anchor.policy), Some(anchor.alert))
+            }
+            Err(_) if random.chance(self.keyed) => self.tripped(time, &random),
+            Err(_) => (None, None),
+        };
+        let act = random.weighted(if policy.is_some() { &KEYED } else { &ORDINARY });
+        Planned {
+            seed: random.bits(),
+            time,
+            form,
+            delays,
+            act,
+            account: random.below(USERS),
+            object_id: Presence::Present,
+            size: Some(self.size(&random)),
+            file: None,
+            policy,
+            cid: Presence::Present,
+            about: alert.map(|number| About::before(time, self.provider_id(number), &random)),
+        }
+    }
+
+    fn alert(&self, number: u64) -> PlannedAlert {
+        self.alert_with_ends(number).0
+    }
+}
+
+/// The acts of activities with a correlation id, with their relative frequencies.
+const KEYED: [(u64, Act); 3] = [
+    (13, Act::AlertTriggered),
+    (5, Act::AlertEntityGenerated),
+    (2, Act::AlertUpdated),
+];
+
+/// The acts of the other activities, with their relative frequencies.
+const ORDINARY: [(u64, Act); 15] = [
+    (250, Act::FileAccessed),
+    (70, Act::FileDownloaded),
+    (70, Act::FileUploaded),
+    (20, Act::AnonymousLinkCreated),
+    (250, Act::MailItemsAccessed),
+    (80, Act::Send),
+    (110, Act::MessageReadReceiptReceived),
+    (80, Act::MessageSent),
+    (44, Act::UserLoggedIn),
+    (7, Act::DlpRuleMatch),
+    (7, Act::RespelledDlpRuleMatch),
+    (3, Act::AirInvestigation),
+    (3, Act::AlertTriggered),
+    (4, Act::AlertEntityGenerated),
+    (2, Act::AlertUpdated),
+];
+
 /// Draws the time from the end of a window to its alert: mostly up to 25 minutes, once in 50 times up to 6 hours.
-pub(super) fn lag(random: &mut Random) -> Duration {
+pub(super) fn lag(random: &Random) -> Duration {
     let longest = if random.one_in(50) { 21_600 } else { 1_500 };
     duration(random.between(40, longest) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64))
 }
 
-pub(super) fn time_form(random: &mut Random) -> TimeForm {
+pub(super) fn time_form(random: &Random) -> TimeForm {
     let (digits, zone) = match random.below(20) {
         0..=8 => (0, true),
         9..=12 => (0, false),
@@ -377,34 +378,7 @@ pub(super) fn time_form(random: &mut Random) -> TimeForm {
     TimeForm {
         digits: digits as u8,
         zone,
-        separator: b'T',
-    }
-}
-
-fn keyed_kind(random: &mut Random) -> Kind {
-    match random.below(20) {
-        0..=12 => Kind::AlertTriggered,
-        13..=17 => Kind::AlertEntityGenerated,
-        _ => Kind::AlertUpdated,
-    }
-}
-
-fn ordinary_kind(random: &mut Random) -> Kind {
-    match random.below(1_000) {
-        0..=249 => Kind::FileAccessed,
-        250..=319 => Kind::FileDownloaded,
-        320..=389 => Kind::FileUploaded,
-        390..=409 => Kind::AnonymousLinkCreated,
-        410..=659 => Kind::MailItemsAccessed,
-        660..=739 => Kind::Send,
-        740..=849 => Kind::MessageReadReceiptReceived,
-        850..=929 => Kind::MessageSent,
-        930..=973 => Kind::UserLoggedIn,
-        974..=987 => Kind::DlpRuleMatch,
-        988..=990 => Kind::AirInvestigation,
-        991..=993 => Kind::AlertTriggered,
-        994..=997 => Kind::AlertEntityGenerated,
-        _ => Kind::AlertUpdated,
+        separator: 'T',
     }
 }
 

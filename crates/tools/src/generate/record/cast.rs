@@ -1,6 +1,53 @@
 //! The subjects of the synthetic traffic: one tenant, its people and its alert policies.
 
-use crate::generate::random::{Guid, Purpose, Random};
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use uuid::Uuid as Guid;
+
+use crate::generate::random::{Purpose, Random};
+use crate::time::EventTime;
+
+/// The words of the traffic, as they are in `cast.json`.
+#[derive(Deserialize, Default)]
+pub(super) struct Cast {
+    given: Vec<String>,
+    family: Vec<String>,
+    departments: Vec<String>,
+    /// Teams that have a SharePoint site.
+    pub(super) sites: Vec<String>,
+    pub(super) folders: Vec<String>,
+    places: Vec<Place>,
+    agents: Vec<Agent>,
+    /// Files that no policy watches.
+    pub(super) everyday: Vec<Everyday>,
+    themes: Vec<Theme>,
+    /// The theme of records about a policy of another product.
+    unlisted: Theme,
+}
+
+#[derive(Deserialize, Default, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub(super) city: String,
+    pub(super) country: String,
+    pub(super) provider: String,
+}
+
+#[derive(Deserialize, Default, PartialEq, Eq, Debug)]
+pub(super) struct Agent {
+    pub(super) name: String,
+    pub(super) device: String,
+    pub(super) platform: String,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct Everyday {
+    pub(super) file: String,
+    pub(super) extension: String,
+}
+
+/// A test reads the file, so the default is never used.
+pub(super) static CAST: LazyLock<Cast> = LazyLock::new(|| serde_json::from_str(include_str!("cast.json")).unwrap_or_default());
 
 /// A tenant. It is invented: its domain is reserved for examples.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,39 +66,118 @@ impl Tenant {
 
     /// Returns the tenant of a seed.
     pub fn of(seed: u64) -> Self {
-        let mut random = Random::new(seed, Purpose::Tenant, 0);
+        let random = Random::new(seed, Purpose::Tenant, 0);
         Self {
             entra: random.guid(),
             workspace: random.guid(),
             subscription: random.guid(),
         }
     }
+
+    pub(super) fn workspace_path(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourcegroups/monitoring/providers/microsoft.operationalinsights/workspaces/contoso-security",
+            self.subscription
+        )
+    }
 }
 
-/// A person in the tenant.
+/// The account of a person who works in the tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct User {
+pub struct Account {
     /// Entra object id.
     pub id: Guid,
     /// Given and family name.
     pub name: String,
     /// User principal name, in the tenant's domain.
     pub upn: String,
+    is_guest: bool,
+    number: u64,
+    seed: u64,
+    /// People rarely travel, and they keep their machines.
+    home: &'static Place,
+    agent: &'static Agent,
 }
 
-impl User {
-    /// Returns person `number` of a seed's tenant. Names repeat after 576 people, principal names never.
-    pub fn of(seed: u64, number: usize) -> Self {
-        let (given, family) = (GIVEN[number % 24], FAMILY[(number / 24 + number) % 24]);
+/// The client that a person uses on one day.
+pub(super) struct Client {
+    pub(super) address: String,
+    pub(super) place: &'static Place,
+    pub(super) agent: &'static Agent,
+}
+
+/// One in this many accounts belongs to a guest.
+const GUESTS: u64 = 9;
+
+impl Account {
+    /// Returns account `number` of a seed's tenant. Some accounts belong to guests.
+    pub fn of(seed: u64, number: u64) -> Self {
+        let mut account = Self::member(seed, number);
+        if is_guest(number) {
+            let name = account.name_and_suffix().0;
+            account.upn = format!("{name}_fabrikam.example#ext#@{}", Tenant::DOMAIN);
+            account.is_guest = true;
+        }
+        account
+    }
+
+    /// Returns account `number` of a seed's tenant, whose person is no guest. Names repeat after 576 people, principal
+    /// names never.
+    pub fn member(seed: u64, number: u64) -> Self {
+        let (turn, row) = (number as usize % 24, (number / 24 + number) as usize % 24);
+        let (given, family) = (&CAST.given[turn], &CAST.family[row]);
         let again = number / 576;
         let plain = |name: &str| -> String { name.to_lowercase().chars().map(unaccented).collect() };
         let suffix = if again == 0 { String::new() } else { again.to_string() };
+        let habits = Random::new(seed, Purpose::Address, number << 24);
         Self {
-            id: Random::new(seed, Purpose::User, number as u64).guid(),
+            id: Random::new(seed, Purpose::User, number).guid(),
             name: format!("{given} {family}"),
             upn: format!("{}.{}{suffix}@{}", plain(given), plain(family), Tenant::DOMAIN),
+            is_guest: false,
+            number,
+            seed,
+            home: habits.pick(&CAST.places),
+            agent: habits.pick(&CAST.agents),
         }
     }
+
+    /// Returns the Entra object id, or `None` for guests, because records about guests do not contain one.
+    pub fn object_id(&self) -> Option<Guid> {
+        (!self.is_guest).then_some(self.id)
+    }
+
+    /// Returns the parts of the user principal name before and after the `@`.
+    pub fn name_and_suffix(&self) -> (&str, &str) {
+        self.upn.split_once('@').unwrap_or((&self.upn, Tenant::DOMAIN))
+    }
+
+    /// Returns the client that the person uses on the day of `time`.
+    pub(super) fn client(&self, time: EventTime) -> Client {
+        let day = time.day().rem_euclid(1 << 24) as u64;
+        let random = Random::new(self.seed, Purpose::Address, self.number << 24 | day);
+        // These networks are reserved for documentation.
+        let address = match random.below(6) {
+            0 => format!("2001:db8:{:x}::{:x}", random.below(65_536), random.between(1, 65_535)),
+            1..=2 => format!("198.51.100.{}", random.between(1, 254)),
+            3 => format!("192.0.2.{}", random.between(1, 254)),
+            _ => format!("203.0.113.{}", random.between(1, 254)),
+        };
+        Client {
+            address,
+            place: if random.one_in(20) {
+                random.pick(&CAST.places)
+            } else {
+                self.home
+            },
+            agent: self.agent,
+        }
+    }
+}
+
+/// Returns whether account `number` belongs to a guest.
+pub(in crate::generate) fn is_guest(number: u64) -> bool {
+    number % GUESTS == GUESTS - 1
 }
 
 fn unaccented(character: char) -> char {
@@ -65,37 +191,6 @@ fn unaccented(character: char) -> char {
     }
 }
 
-const GIVEN: [&str; 24] = [
-    "Amara", "Bastien", "Chiara", "Dmitri", "Elin", "Farid", "Greta", "Hiro", "Ines", "Jörg", "Katya", "Luka", "Maëlle", "Nadia",
-    "Oskar", "Priya", "Quentin", "Renée", "Søren", "Tamsin", "Ulla", "Viktor", "Wanda", "Yusuf",
-];
-const FAMILY: [&str; 24] = [
-    "Abara",
-    "Bergström",
-    "Castellan",
-    "Dvorak",
-    "Eriksen",
-    "Fontaine",
-    "Gundersen",
-    "Halloran",
-    "Ivanova",
-    "Janssen",
-    "Kowalska",
-    "Lindqvist",
-    "Müller",
-    "Nakagawa",
-    "Okonkwo",
-    "Peñalver",
-    "Quist",
-    "Rahimi",
-    "Sokołowski",
-    "Tanaka",
-    "Ueda",
-    "Vasquez",
-    "Whitlock",
-    "Zeman",
-];
-
 /// An alert policy. Its id is the key that activities (`Data.cid`) and alerts (`AlertType`) have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -108,14 +203,18 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Number of themes of policies.
+    pub(in crate::generate) const THEMES: usize = 16;
+
     /// Returns policy `number` of a seed's tenant. Each of the first sixteen has its own theme. Later ones repeat the
     /// themes, each for one department.
     pub fn of(seed: u64, number: usize) -> Self {
-        let theme = &THEMES[number % THEMES.len()];
-        let name = match number / THEMES.len() {
-            0 => theme.name.to_owned(),
-            turn if turn <= DEPARTMENTS.len() => format!("{} ({})", theme.name, DEPARTMENTS[turn - 1]),
-            turn => format!("{} (unit {turn})", theme.name),
+        let theme = &CAST.themes[number % Self::THEMES];
+        let turn = number / Self::THEMES;
+        let name = match turn.checked_sub(1).map(|before| CAST.departments.get(before)) {
+            None => theme.name.clone(),
+            Some(Some(department)) => format!("{} ({department})", theme.name),
+            Some(None) => format!("{} (unit {turn})", theme.name),
         };
         Self {
             id: Random::new(seed, Purpose::Policy, number as u64).guid(),
@@ -123,172 +222,49 @@ impl Policy {
             theme,
         }
     }
+
+    /// Returns a policy of another product, which raises no alerts.
+    pub(super) fn unlisted(id: Guid) -> Self {
+        let theme = &CAST.unlisted;
+        Self {
+            id,
+            name: theme.name.clone(),
+            theme,
+        }
+    }
 }
 
-const DEPARTMENTS: [&str; 8] = [
-    "Finance",
-    "Sales",
-    "Research",
-    "Human resources",
-    "Legal",
-    "Support",
-    "Procurement",
-    "Board",
-];
-
 /// A theme that an alert policy watches, and the words for it.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Deserialize, Default, PartialEq, Eq, Debug)]
 pub struct Theme {
     /// The policy's name.
-    pub name: &'static str,
+    pub name: String,
     /// A description in one sentence.
-    pub description: &'static str,
+    pub description: String,
     /// `Informational`, `Low`, `Medium` or `High`.
-    pub severity: &'static str,
+    pub severity: String,
     /// The alert's category, for example `DataLossPrevention`.
-    pub category: &'static str,
+    pub category: String,
     /// The workload in which it happens, for example `Exchange`.
-    pub workload: &'static str,
+    pub workload: String,
     /// The operation that it watches.
-    pub operation: &'static str,
+    pub operation: String,
     /// The sensitive information type, or whatever is found instead.
-    pub finding: &'static str,
+    pub finding: String,
     /// The beginning of the names of its files.
-    pub file: &'static str,
+    pub file: String,
     /// The extension of its files.
-    pub extension: &'static str,
+    pub extension: String,
     /// The attack tactic that it may indicate.
-    pub tactic: &'static str,
+    pub tactic: String,
 }
 
 impl Theme {
     /// Returns whether the policy is one of data loss prevention.
     pub fn is_dlp(&self) -> bool {
-        self.category == DLP
+        self.category == "DataLossPrevention"
     }
 }
-
-const DLP: &str = "DataLossPrevention";
-
-macro_rules! theme {
-    ($severity:literal $category:tt $workload:literal $operation:literal $tactic:literal, $name:literal, $description:literal, $finding:literal, $file:literal . $extension:literal) => {
-        Theme {
-            name: $name,
-            description: $description,
-            severity: $severity,
-            category: $category,
-            workload: $workload,
-            operation: $operation,
-            finding: $finding,
-            file: $file,
-            extension: $extension,
-            tactic: $tactic,
-        }
-    };
-}
-
-#[rustfmt::skip]
-const THEMES: [Theme; 16] = [
-    theme!("High" DLP "SharePoint" "AnonymousLinkCreated" "Exfiltration", "Credit card numbers shared outside the company",
-        "A file with credit card numbers was shared with people outside the company.", "Credit Card Number", "Card settlements"."xlsx"),
-    theme!("Medium" DLP "Exchange" "Send" "Exfiltration", "Passport numbers mailed to external recipients",
-        "A message with passport numbers left for a recipient outside the company.", "Passport Number", "Travel bookings"."docx"),
-    theme!("High" DLP "Endpoint" "FileCopiedToRemovableMedia" "Exfiltration", "Bank account numbers copied to a removable drive",
-        "A file with bank account numbers was copied to a USB drive.", "International Banking Account Number (IBAN)", "Supplier accounts"."csv"),
-    theme!("Medium" DLP "OneDrive" "AnonymousLinkCreated" "Exfiltration", "Payroll files shared by anonymous link",
-        "A payroll file can be opened by anyone who has the link.", "Payroll data", "Payroll run"."xlsx"),
-    theme!("High" DLP "Endpoint" "FileUploadedToCloud" "Exfiltration", "Source code uploaded to personal cloud storage",
-        "Source code was uploaded to a cloud service that the company does not manage.", "Source code", "Billing engine"."zip"),
-    theme!("Medium" DLP "SharePoint" "FileDownloaded" "Collection", "Customer list downloaded in bulk",
-        "Many customer records were downloaded in a short time.", "Customer records", "Customer master"."xlsx"),
-    theme!("High" DLP "MicrosoftTeams" "MessageSent" "Exfiltration", "Health records shared with guests in Teams",
-        "A message in a channel with guests holds health information.", "Health record identifier", "Ward handover"."pdf"),
-    theme!("Low" DLP "Endpoint" "FilePrinted" "Exfiltration", "Contracts printed from an unmanaged device",
-        "A confidential contract was printed from a device that is not managed.", "Confidential label", "Framework contract"."docx"),
-    theme!("Medium" DLP "Exchange" "Send" "Exfiltration", "Tax identification numbers in an outgoing message",
-        "A message with tax identification numbers left the company.", "Tax Identification Number", "Contractor list"."csv"),
-    theme!("Medium" "ThreatManagement" "SharePoint" "FileDeleted" "Impact", "Unusual volume of files deleted",
-        "A user deleted far more files than is usual.", "Mass deletion", "Project archive"."zip"),
-    theme!("Low" "MailFlow" "Exchange" "New-InboxRule" "Collection", "Mail forwarding to an external address created",
-        "An inbox rule forwards mail to an address outside the company.", "Forwarding rule", "Forwarding rule"."eml"),
-    theme!("Low" DLP "SharePoint" "FileSensitivityLabelRemoved" "DefenseEvasion", "Confidential label removed from a document",
-        "The sensitivity label of a document was removed without a reason.", "Confidential label", "Pricing model"."xlsx"),
-    theme!("Informational" "AccessGovernance" "SharePoint" "FileAccessed" "Discovery", "Board papers opened outside the board group",
-        "A document of the board was opened by an account that is not in its group.", "Board classification", "Board minutes"."pdf"),
-    theme!("High" DLP "Endpoint" "FileCopiedToNetworkShare" "Collection", "Merger documents copied to a network share",
-        "A document on a planned merger was copied to an open network share.", "Merger code name", "Project Larch term sheet"."docx"),
-    theme!("High" DLP "MicrosoftTeams" "MessageSent" "CredentialAccess", "API keys posted in a channel",
-        "A message in a channel holds what looks like an API key.", "Access key", "Deployment notes"."txt"),
-    theme!("Informational" "AccessGovernance" "Exchange" "Add-MailboxPermission" "Persistence", "Elevated mailbox permission granted",
-        "Somebody got full access to the mailbox of another person.", "Full access", "Permission report"."csv"),
-];
-
-/// Draws a file name on the theme of a policy. Without a policy, draws the name of an everyday file.
-pub(super) fn file_name(policy: Option<&Policy>, random: &mut Random) -> String {
-    let (stem, extension) = policy.map_or_else(
-        || random.pick(&EVERYDAY),
-        |policy| (policy.theme.file, policy.theme.extension),
-    );
-    let region = random.pick(&["north", "south", "east", "west", "Zürich", "group"]);
-    match random.below(4) {
-        0 => format!("{stem} 2026-{:02}.{extension}", random.between(1, 12)),
-        1 => format!("{stem} Q{} {region}.{extension}", random.between(1, 4)),
-        2 => format!("{stem} v{}.{extension}", random.between(2, 30)),
-        _ => format!("{stem} {region} {}.{extension}", random.between(100, 999)),
-    }
-}
-
-/// The beginnings and extensions of names of everyday files.
-pub(in crate::generate) const EVERYDAY: [(&str, &str); 12] = [
-    ("Weekly report", "docx"),
-    ("Meeting notes", "docx"),
-    ("Budget draft", "xlsx"),
-    ("Roadmap", "pptx"),
-    ("Onboarding checklist", "docx"),
-    ("Invoice", "pdf"),
-    ("Floor plan", "pdf"),
-    ("Test protocol", "xlsx"),
-    ("Team photo", "jpg"),
-    ("Press release", "docx"),
-    ("Résumé template", "docx"),
-    ("Inventory", "csv"),
-];
-
-/// City, country code, provider.
-pub(in crate::generate) const PLACES: [(&str, &str, &str); 10] = [
-    ("Rotterdam", "NL", "Example Fibre"),
-    ("Málaga", "ES", "Example Cable"),
-    ("Leeds", "GB", "Northern Example Networks"),
-    ("Lyon", "FR", "Example Télécom"),
-    ("Gdańsk", "PL", "Baltic Example Net"),
-    ("Denver", "US", "Example Mountain Broadband"),
-    ("Graz", "AT", "Alpine Example Net"),
-    ("Turku", "FI", "Example Nordic"),
-    ("Osaka", "JP", "Example Kansai"),
-    ("Recife", "BR", "Exemplo Nordeste"),
-];
-
-/// User agent, device type, platform.
-pub(in crate::generate) const AGENTS: [(&str, &str, &str); 6] = [
-    (
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/144.0.0.0 Safari/537.36",
-        "Desktop",
-        "Windows 10",
-    ),
-    (
-        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.3 Safari/605.1.15",
-        "Desktop",
-        "OS X",
-    ),
-    (
-        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-        "Desktop",
-        "Linux",
-    ),
-    ("Microsoft Office Word/16.0 (Windows NT 10.0)", "Desktop", "Windows 10"),
-    ("OneDriveSyncClient/25.1 (example build)", "Desktop", "Windows 10"),
-    ("Outlook-iOS/2.0", "Mobile", "iOS"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -297,8 +273,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_file_of_words_can_be_read() {
+        let cast: Cast = serde_json::from_str(include_str!("cast.json")).unwrap();
+        assert_eq!(
+            (cast.given.len(), cast.family.len(), cast.themes.len()),
+            (24, 24, Policy::THEMES)
+        );
+    }
+
+    #[test]
     fn people_have_names_of_their_own() {
-        let upns: BTreeSet<String> = (0..2_000).map(|number| User::of(1, number).upn).collect();
+        let upns: BTreeSet<String> = (0..2_000).map(|number| Account::of(1, number).upn).collect();
         assert_eq!(upns.len(), 2_000);
         assert!(upns.iter().all(|upn| upn.ends_with("@contoso.example")));
     }
@@ -309,5 +294,23 @@ mod tests {
         assert_eq!(policies.iter().map(|policy| &policy.name).collect::<BTreeSet<_>>().len(), 400);
         assert_eq!(policies.iter().map(|policy| policy.id).collect::<BTreeSet<_>>().len(), 400);
         assert_ne!(Policy::of(1, 0).id, Policy::of(2, 0).id);
+    }
+
+    #[test]
+    fn guests_have_a_name_and_no_object_id() {
+        let (member, guest) = (Account::of(1, 0), Account::of(1, 8));
+        assert_eq!(member.object_id(), Some(member.id));
+        assert_eq!(guest.object_id(), None);
+        let (name, suffix) = guest.name_and_suffix();
+        assert!(name.ends_with("_fabrikam.example#ext#"), "{name}");
+        assert_eq!(suffix, "contoso.example");
+    }
+
+    #[test]
+    fn an_address_is_kept_for_a_day() {
+        let account = Account::of(1, 3);
+        let at = |day, ticks| account.client(EventTime::from_date(2026, 3, day, ticks).unwrap()).address;
+        assert_eq!(at(2, 0), at(2, 800_000_000_000));
+        assert_ne!(at(2, 0), at(3, 0));
     }
 }

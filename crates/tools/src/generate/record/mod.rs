@@ -1,28 +1,28 @@
 //! Single records: a CloudAppEvents row, a SecurityAlert row, and their envelopes.
 //!
 //! A record is a function of its specification: the `seed` determines everything that the specification leaves open
-//! (ids, file names, addresses, sizes of lists). Nothing here knows of other records; the generator decides which
-//! records exist.
+//! (ids, addresses, sizes of lists). The columns are in `templates`, and the words in `cast.json`. Nothing here knows
+//! of other records; the generator decides which records exist.
 
+mod act;
 mod activity;
 mod alert;
 mod cast;
-mod kind;
-mod raw;
-mod signal;
+mod file;
+mod render;
 
-pub use activity::{ActivitySpec, activity};
-pub use alert::{AlertSpec, Status, alert};
-pub use cast::{Policy, Tenant, Theme, User};
-pub use kind::Kind;
+pub use act::Act;
+pub use activity::{About, Deed, Presence, activity};
+pub use alert::{Incident, Status, alert};
+pub use cast::{Account, Policy, Tenant, Theme};
+pub use file::File;
 
-pub(super) use activity::{no_client, source};
-pub(super) use cast::{AGENTS, EVERYDAY, PLACES};
-pub(super) use kind::{COMPLIANCE, EXCHANGE, Facts, M365, SHAREPOINT, TEAMS};
-pub(super) use raw::{conditions, message_id, record_type, thread};
+pub(super) use act::Family;
+pub(super) use activity::ids;
+pub(super) use cast::is_guest;
 
-use super::json::{Json, TimeForm};
-use super::messages::Rows;
+use uuid::Uuid as Guid;
+
 use super::random::{Purpose, Random};
 use crate::time::EventTime;
 
@@ -48,41 +48,30 @@ pub struct Delivery {
     pub number: u64,
 }
 
-/// Writes `columns` of a row of a table in the envelope of `delivery`.
-pub(super) fn wrap(out: &mut Vec<u8>, rows: Rows, tenant: &Tenant, delivery: &Delivery, columns: impl FnOnce(&mut Json<'_>)) {
-    let table = rows.table();
-    let mut json = Json::new(out, false);
-    json.open();
-    match delivery.form {
-        Form::Streaming => {
-            json.time("time", delivery.received, TimeForm::FULL);
-            json.guid("tenantId", tenant.entra);
-            json.text("operationName", "Publish");
-            json.text("category", &format!("AdvancedHunting-{table}"));
-            json.object("properties");
-            columns(&mut json);
-            json.close();
-            json.time("_TimeReceivedBySvc", delivery.received, TimeForm::FULL);
-            json.text("Tenant", "DefaultTenant");
-        }
-        Form::LogAnalytics => {
-            columns(&mut json);
-            if rows == Rows::Activities {
-                json.time("TimeGenerated", delivery.received, TimeForm::FULL);
-            }
-            json.guid("TenantId", tenant.workspace);
-            json.text("Type", table);
-            json.guid("_ItemId", Random::new(delivery.number, Purpose::Item, 0).guid());
-            json.text("_Internal_WorkspaceResourceId", &workspace_path(tenant));
-        }
-        Form::Bare => columns(&mut json),
+impl Delivery {
+    fn item_id(&self) -> Guid {
+        Random::new(self.number, Purpose::Item, 0).guid()
     }
-    json.close();
 }
 
-pub(super) fn workspace_path(tenant: &Tenant) -> String {
-    format!(
-        "/subscriptions/{}/resourcegroups/monitoring/providers/microsoft.operationalinsights/workspaces/contoso-security",
-        tenant.subscription
-    )
+/// The ids that belong to the data loss prevention side of an alert policy. They differ from the alert policy's own id.
+struct DlpIds {
+    policy: Guid,
+    rule: Guid,
+    /// The id of the rule in the management interface.
+    management_rule: Guid,
 }
+
+impl DlpIds {
+    fn of(policy: &Policy) -> Self {
+        let random = Random::new(policy.id.as_u64_pair().0, Purpose::Rule, 0);
+        Self {
+            policy: random.guid(),
+            rule: random.guid(),
+            management_rule: random.guid(),
+        }
+    }
+}
+
+/// The name of every policy of data loss prevention.
+const DLP_POLICY: &str = "Company data protection baseline";

@@ -5,38 +5,21 @@
 //! own audit records, and [`Truth`] lists which ones do. It follows from the plan, so it can be compared with what a
 //! processor finds. [`IGNORED`] lists the [`Options`] that have no effect here.
 //!
-//! [`TenantGenerator`] generates whole tables. [`activity()`] and [`alert()`] generate single records, for callers that
-//! decide themselves what happens when.
-
-mod act;
-mod activity;
-mod alert;
-mod files;
-mod people;
 mod plan;
-mod raw;
 mod rhythm;
-mod signal;
 mod story;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod truth;
 
 use std::sync::Arc;
 
-pub use act::Act;
-pub use activity::{About, Deed, Presence, activity};
-pub use alert::{Incident, alert};
-pub use files::File;
-pub use people::Account;
 pub use truth::{Fact, LINKS, Link, Truth};
 
 use super::Messages;
-use super::messages::Batches;
 use super::options::{Error, Options};
-use plan::Plan;
-use tables::{ActivityTable, AlertTable};
+use super::tables;
+use plan::TenantPlan;
 
 /// The configuration of the links of [`Truth`], except for the documented query, which needs none.
 pub const LINKS_TOML: &str = include_str!("links.toml");
@@ -56,7 +39,7 @@ pub const IGNORED: [&str; 7] = [
 /// The plan of both tables, which defines their activities and alerts.
 #[derive(Clone, Debug)]
 pub struct TenantGenerator {
-    plan: Arc<Plan>,
+    plan: Arc<TenantPlan>,
 }
 
 impl TenantGenerator {
@@ -64,18 +47,18 @@ impl TenantGenerator {
     /// kB each. Fails only if an option is out of range.
     pub fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self {
-            plan: Arc::new(Plan::new(options)?),
+            plan: Arc::new(TenantPlan::new(options)?),
         })
     }
 
     /// Returns the CloudAppEvents messages from the first one on, in order of arrival.
     pub fn activities(&self) -> impl Messages + use<> {
-        Batches::new(ActivityTable::new(Arc::clone(&self.plan)))
+        tables::activities(self.plan.clone())
     }
 
     /// Returns the SecurityAlert messages from the first one on, in order of arrival.
     pub fn alerts(&self) -> impl Messages + use<> {
-        Batches::new(AlertTable::new(Arc::clone(&self.plan)))
+        tables::alerts(self.plan.clone())
     }
 
     /// Returns which activities belong to which alerts.

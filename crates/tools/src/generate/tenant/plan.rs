@@ -1,52 +1,28 @@
-use std::time::Duration;
+use std::sync::Arc;
 
-use super::act::{Act, Family, ORDINARY};
-use super::activity::{About, Presence};
-use super::files::File;
-use super::people::Account;
 use super::rhythm::Rhythm;
-use crate::generate::json::TimeForm;
+use crate::generate::TimeForm;
 use crate::generate::options::{Error, Options};
-use crate::generate::plan::{duration, ticks, time_form};
 use crate::generate::random::{Purpose, Random, Share, Zipf};
-use crate::generate::record::{Policy, Tenant};
+use crate::generate::record::{About, Account, Act, Family, Policy, Presence, Tenant};
+use crate::generate::tables::{Plan, Planned, PlannedAlert, Schedule, WATCHED_FILES, World};
 use crate::time::EventTime;
 
-/// The records of the traffic. Every ordinary activity and every alert is a function of the options and its number, so
-/// the plan holds only the activities that belong to the stories of alerts.
+/// The plan of people at work, and of alerts about some of them. Every ordinary activity and every alert is a function
+/// of the options and its number, so the plan holds only the activities that belong to the stories of alerts.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) options: Options,
-    pub(super) tenant: Tenant,
-    pub(super) policies: Vec<Policy>,
-    pub(super) accounts: Vec<Account>,
+pub(super) struct TenantPlan {
+    pub(super) world: World,
     pub(super) rhythm: Rhythm,
     pub(super) policy_ranks: Zipf,
     pub(super) updates: Share,
     account_ranks: Zipf,
     habits: Zipf,
     everyday_files: u64,
-    duplicates: Share,
     /// The activities of the stories that led to alerts, by time.
-    pub(super) stories: Vec<Planned>,
+    stories: Vec<Planned>,
     /// The number of activities that belong to no story of an alert.
-    pub(super) background: u64,
-}
-
-/// An activity.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Planned {
-    pub(super) seed: u64,
-    pub(super) time: EventTime,
-    pub(super) form: TimeForm,
-    /// The delay of each delivery. The second is `None` if the activity is delivered once.
-    pub(super) delays: [Option<Duration>; 2],
-    pub(super) act: Act,
-    pub(super) account: u64,
-    pub(super) object_id: Presence,
-    pub(super) file: Option<u64>,
-    pub(super) policy: Option<usize>,
-    pub(super) about: Option<About>,
+    background: u64,
 }
 
 /// The subject of an activity.
@@ -56,42 +32,61 @@ pub(super) struct Subject {
     pub(super) account: u64,
     pub(super) file: Option<u64>,
     pub(super) policy: Option<usize>,
+    pub(super) cid: Presence,
     pub(super) about: Option<About>,
 }
+
+/// The acts of an ordinary day, with their relative frequencies.
+const ORDINARY: [(u64, Act); 17] = [
+    (260, Act::FileAccessed),
+    (90, Act::FileModified),
+    (60, Act::FileDownloaded),
+    (50, Act::FileUploaded),
+    (40, Act::FileSyncDownloadedFull),
+    (10, Act::FileDeleted),
+    (20, Act::SharingSet),
+    (8, Act::AnonymousLinkCreated),
+    (230, Act::MailItemsAccessed),
+    (60, Act::Send),
+    (2, Act::NewInboxRule),
+    (2, Act::SetMailbox),
+    (60, Act::UserLoggedIn),
+    (58, Act::MessageSent),
+    (50, Act::MessageReadReceiptReceived),
+    (10, Act::MeetingParticipantDetail),
+    (10, Act::DlpRuleMatch),
+];
 
 /// Approximate number of activities for each account.
 const ACTIVITIES_OF_ACCOUNT: u64 = 120;
 /// Approximate number of activities for each everyday file.
 const ACTIVITIES_OF_FILE: u64 = 12;
-/// Number of files for each alert policy that watches content.
-pub(super) const WATCHED_FILES: u64 = 6;
 /// Number of everyday files that a person uses again and again.
 const HABITS: usize = 24;
 /// The numbers of the policy themes that watch acts of this traffic.
 const THEMES: [usize; 10] = [0, 1, 3, 5, 10, 9, 8, 11, 12, 15];
-/// Number of themes of policies.
-const ALL_THEMES: usize = 16;
 
-impl Plan {
+impl TenantPlan {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         options.check()?;
         let seed = options.seed;
         let accounts = (options.activities / ACTIVITIES_OF_ACCOUNT).clamp(20, 5_000);
-        let policy = |number: usize| Policy::of(seed, THEMES[number % THEMES.len()] + ALL_THEMES * (number / THEMES.len()));
+        let policy = |number: usize| Policy::of(seed, THEMES[number % THEMES.len()] + Policy::THEMES * (number / THEMES.len()));
         let mut plan = Self {
-            tenant: Tenant::of(seed),
-            policies: (0..options.policies).map(policy).collect(),
-            accounts: (0..accounts).map(|number| Account::of(seed, number)).collect(),
             rhythm: Rhythm::new(options.start, options.span),
             policy_ranks: Zipf::new(options.policies, 0.8),
             updates: Share::of(options.alert_updates),
             account_ranks: Zipf::new(accounts as usize, 0.8),
             habits: Zipf::new(HABITS, 0.7),
             everyday_files: (options.activities / ACTIVITIES_OF_FILE).clamp(50, 1_000_000),
-            duplicates: Share::of(options.duplicates),
             stories: Vec::new(),
             background: options.activities,
-            options: options.clone(),
+            world: World {
+                tenant: Tenant::of(seed),
+                policies: (0..options.policies).map(policy).collect(),
+                accounts: (0..accounts).map(|number| Account::of(seed, number)).collect(),
+                options: options.clone(),
+            },
         };
         plan.place_stories();
         Ok(plan)
@@ -100,8 +95,8 @@ impl Plan {
     /// Collects the activities of the stories of alerts. They are at most half of all activities. Further alerts have
     /// only the ordinary activities of their people.
     fn place_stories(&mut self) {
-        let most = self.options.activities / 2;
-        for number in 0..self.options.alerts {
+        let most = self.world.options.activities / 2;
+        for number in 0..self.world.options.alerts {
             let deeds = self.script(number).deeds;
             if (self.stories.len() + deeds.len()) as u64 > most {
                 break;
@@ -109,7 +104,7 @@ impl Plan {
             self.stories.extend(deeds);
         }
         self.stories.sort_by_key(|deed| deed.time);
-        self.background = self.options.activities - self.stories.len() as u64;
+        self.background = self.world.options.activities - self.stories.len() as u64;
     }
 
     /// Returns the earliest time of ordinary activity `number`.
@@ -117,50 +112,30 @@ impl Plan {
         self.rhythm.at(number, self.background)
     }
 
-    /// Returns activity `number`. The ordinary ones come first, then those of stories.
-    pub(super) fn activity(&self, number: u64) -> Planned {
-        match number.checked_sub(self.background) {
-            Some(story) => self.stories[story as usize],
-            None => self.ordinary(number),
-        }
-    }
-
     fn ordinary(&self, number: u64) -> Planned {
-        let mut random = Random::new(self.options.seed, Purpose::Deed, number);
-        let (from, to) = (self.slot(number).ticks(), self.slot(number + 1).ticks());
-        let form = time_form(&mut random);
-        let exact = from + random.below((to - from) as u64) as i64;
-        let rough = exact - exact.rem_euclid(10_i64.pow(7 - u32::from(form.digits)));
-        let time = EventTime::from_ticks(rough).max(self.options.start);
-        let subject = self.ordinary_subject(&mut random);
-        self.deed(time, form, subject, &mut random)
+        let random = Random::new(self.world.options.seed, Purpose::Deed, number);
+        let (time, form) = self.world.draw_time(self.slot(number), self.slot(number + 1), &random);
+        let subject = self.ordinary_subject(&random);
+        self.deed(time, form, subject, &random)
     }
 
-    fn ordinary_subject(&self, random: &mut Random) -> Subject {
+    fn ordinary_subject(&self, random: &Random) -> Subject {
         let account = self.draw_account(random);
-        let all: u64 = ORDINARY.iter().map(|(weight, _)| weight).sum();
-        let mut draw = random.below(all);
-        let mut act = Act::FileAccessed;
-        for (weight, candidate) in ORDINARY {
-            if draw < weight {
-                act = candidate;
-                break;
-            }
-            draw -= weight;
-        }
+        let act = random.weighted(&ORDINARY);
         let mut subject = Subject {
             act,
             account,
             file: None,
             policy: None,
+            cid: Presence::Absent,
             about: None,
         };
         if act == Act::DlpRuleMatch {
             // The match of a rule that only notifies raises no alert.
             let policy = self.policy_ranks.draw(random);
             subject.policy = Some(policy);
-            let on_file = Act::watched(self.policies[policy].theme.operation).is_on_file();
-            subject.file = on_file.then(|| self.draw_watched_file(policy, random));
+            let on_file = Act::watched(&self.world.policies[policy].theme.operation).is_on_file();
+            subject.file = on_file.then(|| self.world.draw_watched_file(policy, random));
         } else if act.is_on_file() {
             subject.file = Some(self.draw_file(account, random));
         }
@@ -168,64 +143,69 @@ impl Plan {
     }
 
     /// Plans an activity with this subject and draws its other properties.
-    pub(super) fn deed(&self, time: EventTime, form: TimeForm, subject: Subject, random: &mut Random) -> Planned {
-        let first = self.delay(random);
-        let second = self.is_repeated(random).then(|| self.delay(random));
+    pub(super) fn deed(&self, time: EventTime, form: TimeForm, subject: Subject, random: &Random) -> Planned {
+        let delays = self.world.draw_delays(random);
         let nameless = subject.act.facts().family == Family::MailAccess && random.one_in(25);
         Planned {
             seed: random.bits(),
             time,
             form,
-            delays: [Some(first), second],
+            delays,
             act: subject.act,
             account: subject.account,
             object_id: if nameless { Presence::Absent } else { Presence::Present },
             file: subject.file,
             policy: subject.policy,
+            cid: subject.cid,
             about: subject.about,
+            size: None,
         }
     }
 
-    /// Draws the delay of a delivery, which is less than the disorder.
-    pub(super) fn delay(&self, random: &mut Random) -> Duration {
-        duration(random.below(ticks(self.options.disorder)))
-    }
-
-    /// Draws whether a delivery is repeated.
-    pub(super) fn is_repeated(&self, random: &mut Random) -> bool {
-        random.chance(self.duplicates)
-    }
-
     /// Draws an account. A few accounts have many of the activities.
-    pub(super) fn draw_account(&self, random: &mut Random) -> u64 {
+    pub(super) fn draw_account(&self, random: &Random) -> u64 {
         self.account_ranks.draw(random) as u64
     }
 
-    /// Draws one of the files that `policy` watches.
-    pub(super) fn draw_watched_file(&self, policy: usize, random: &mut Random) -> u64 {
-        policy as u64 * WATCHED_FILES + random.below(WATCHED_FILES)
-    }
-
     /// Draws a file on which `account` works: mostly one that it uses again and again.
-    fn draw_file(&self, account: u64, random: &mut Random) -> u64 {
-        let watched = self.policies.len() as u64 * WATCHED_FILES;
+    fn draw_file(&self, account: u64, random: &Random) -> u64 {
+        let watched = self.world.policies.len() as u64 * WATCHED_FILES;
         if random.one_in(8) {
             return random.below(watched);
         }
         let habit = self.habits.draw(random) as u64;
-        let mut habits = Random::new(self.options.seed, Purpose::Favorite, account << 8 | habit);
+        let habits = Random::new(self.world.options.seed, Purpose::Favorite, account << 8 | habit);
         watched + habits.below(self.everyday_files)
     }
+}
 
-    /// Returns file `number`.
-    pub(super) fn file(&self, number: u64) -> File {
-        let policy = self.policies.get((number / WATCHED_FILES) as usize);
-        let owner = &self.accounts[(number % self.accounts.len() as u64) as usize];
-        File::of(self.options.seed, number, policy, owner)
+impl Plan for TenantPlan {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    /// Returns account `number`.
-    pub(super) fn account(&self, number: u64) -> &Account {
-        &self.accounts[number as usize]
+    /// The ordinary activities have the first numbers, those of stories the others.
+    fn schedule(self: Arc<Self>) -> Schedule {
+        let stories = (self.background..)
+            .zip(&self.stories)
+            .map(|(number, deed)| (deed.time, number));
+        let mut stories = stories.collect::<Vec<_>>().into_iter().peekable();
+        let mut ordinary = (0..self.background).map(move |number| (self.slot(number), number)).peekable();
+        Box::new(std::iter::from_fn(move || match (ordinary.peek(), stories.peek()) {
+            (Some(ordinary), Some(story)) if story < ordinary => stories.next(),
+            (None, _) => stories.next(),
+            _ => ordinary.next(),
+        }))
+    }
+
+    fn activity(&self, number: u64) -> Planned {
+        match number.checked_sub(self.background) {
+            Some(story) => self.stories[story as usize],
+            None => self.ordinary(number),
+        }
+    }
+
+    fn alert(&self, number: u64) -> PlannedAlert {
+        self.script(number).alert
     }
 }

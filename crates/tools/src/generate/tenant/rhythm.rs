@@ -39,7 +39,7 @@ impl Rhythm {
     }
 
     /// Draws a time, busy hours more often than quiet ones.
-    pub(super) fn draw(&self, random: &mut Random) -> EventTime {
+    pub(super) fn draw(&self, random: &Random) -> EventTime {
         let total = self.hours.last().map_or(0, |(_, total)| *total);
         self.at_weight(random.below(total))
     }

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use super::act::Act;
-use super::activity::{About, Presence};
-use super::plan::{Plan, Planned, Subject};
-use crate::generate::json::TimeForm;
+use uuid::Uuid as Guid;
+
+use super::plan::{Subject, TenantPlan};
+use crate::generate::TimeForm;
 use crate::generate::plan::{duration, lag};
-use crate::generate::random::{Guid, Purpose, Random};
-use crate::generate::record::Status;
+use crate::generate::random::{Purpose, Random};
+use crate::generate::record::{About, Act, Presence, Status};
+use crate::generate::tables::{Planned, PlannedAlert, Version};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// An alert, and the activities that led to it.
@@ -14,27 +15,6 @@ use crate::time::{EventTime, TICKS_PER_SECOND};
 pub(super) struct Script {
     pub(super) alert: PlannedAlert,
     pub(super) deeds: Vec<Planned>,
-}
-
-/// An alert with all its versions, oldest first.
-#[derive(Debug)]
-pub(super) struct PlannedAlert {
-    pub(super) seed: u64,
-    pub(super) id: Guid,
-    pub(super) provider_id: Guid,
-    pub(super) policy: usize,
-    pub(super) object_ids: Presence,
-    pub(super) versions: Vec<Version>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Version {
-    pub(super) start: EventTime,
-    pub(super) end: EventTime,
-    pub(super) time_generated: EventTime,
-    pub(super) status: Status,
-    pub(super) accounts: Vec<u64>,
-    pub(super) files: Vec<u64>,
 }
 
 /// The properties of an alert that are drawn first and determine all others.
@@ -54,32 +34,31 @@ struct Outline {
     is_updated: bool,
 }
 
-impl Plan {
+impl TenantPlan {
     /// Returns the story of alert `number`.
     pub(super) fn script(&self, number: u64) -> Script {
-        let mut random = Random::new(self.options.seed, Purpose::Incident, number);
-        let outline = self.outline(&mut random);
-        let versions = versions(&outline, &mut random);
-        let object_ids = self.object_ids(&outline, &mut random);
-        let deeds = self.deeds(&outline, &versions, &mut random);
+        let random = Random::new(self.world.options.seed, Purpose::Incident, number);
+        let outline = self.outline(&random);
+        let versions = versions(&outline, &random);
+        let object_ids = self.object_ids(&outline, &random);
+        let deeds = self.deeds(&outline, &versions, &random);
         let alert = PlannedAlert {
             seed: random.bits(),
             id: outline.id,
             provider_id: outline.provider_id,
-            policy: outline.policy,
             object_ids,
             versions,
         };
         Script { alert, deeds }
     }
 
-    fn outline(&self, random: &mut Random) -> Outline {
+    fn outline(&self, random: &Random) -> Outline {
         let (id, provider_id) = (random.guid(), random.guid());
         let policy = self.policy_ranks.draw(random);
-        let act = Act::watched(self.policies[policy].theme.operation);
+        let act = Act::watched(&self.world.policies[policy].theme.operation);
         let account = self.draw_account(random);
         let begin = self.rhythm.draw(random).ticks();
-        let start = EventTime::from_ticks(begin - begin.rem_euclid(TICKS_PER_SECOND)).max(self.options.start);
+        let start = EventTime::from_ticks(begin - begin.rem_euclid(TICKS_PER_SECOND)).max(self.world.options.start);
         let (trips, end) = self.trips(start, act, random);
         let is_updated = random.chance(self.updates);
         let second = is_updated
@@ -87,7 +66,7 @@ impl Plan {
             .filter(|&second| second != account && random.one_in(2));
         let mut files: Vec<u64> = Vec::new();
         for _ in 0..random.between(1, 3) * u64::from(act.is_on_file()) {
-            files.push(self.draw_watched_file(policy, random));
+            files.push(self.world.draw_watched_file(policy, random));
         }
         files.sort_unstable();
         files.dedup();
@@ -108,7 +87,7 @@ impl Plan {
 
     /// Draws the times when the policy is triggered, and the end of the alert. Of 20 alerts, 8 cover one moment, 7
     /// cover a minute, and 5 collect what happens in up to 8 hours.
-    fn trips(&self, start: EventTime, act: Act, random: &mut Random) -> (Vec<EventTime>, EventTime) {
+    fn trips(&self, start: EventTime, act: Act, random: &Random) -> (Vec<EventTime>, EventTime) {
         let room = ((self.rhythm.end().ticks() - start.ticks()) / TICKS_PER_SECOND).max(0) as u64;
         let (length, further) = match random.below(20) {
             0..=7 => return (vec![start], start),
@@ -131,20 +110,21 @@ impl Plan {
 
     /// Draws whether people have object ids. Some providers, but not data loss prevention, name people only by their
     /// principal names.
-    fn object_ids(&self, outline: &Outline, random: &mut Random) -> Presence {
+    fn object_ids(&self, outline: &Outline, random: &Random) -> Presence {
         let named_only = random.one_in(5);
-        if named_only && !self.policies[outline.policy].theme.is_dlp() {
+        if named_only && !self.world.policies[outline.policy].theme.is_dlp() {
             Presence::Absent
         } else {
             Presence::Present
         }
     }
 
-    fn deeds(&self, outline: &Outline, versions: &[Version], random: &mut Random) -> Vec<Planned> {
+    fn deeds(&self, outline: &Outline, versions: &[Version], random: &Random) -> Vec<Planned> {
         let mut deeds = Deeds {
             plan: self,
             outline,
             random,
+            cid: Presence::Absent,
             deeds: Vec::new(),
         };
         deeds.lead_up();
@@ -155,16 +135,18 @@ impl Plan {
 }
 
 struct Deeds<'a> {
-    plan: &'a Plan,
+    plan: &'a TenantPlan,
     outline: &'a Outline,
-    random: &'a mut Random,
+    random: &'a Random,
+    /// Whether the record of the new alert has the correlation id.
+    cid: Presence,
     deeds: Vec<Planned>,
 }
 
 impl Deeds<'_> {
     /// Adds an activity if it is within the span.
     fn add(&mut self, time: EventTime, act: Act, account: u64, file: Option<u64>, about: Option<About>) {
-        if time < self.plan.options.start || time >= self.plan.rhythm.end() {
+        if time < self.plan.world.options.start || time >= self.plan.rhythm.end() {
             return;
         }
         let is_record = matches!(
@@ -176,12 +158,17 @@ impl Deeds<'_> {
             account,
             file,
             policy: is_record.then_some(self.outline.policy),
+            cid: if act == Act::AlertTriggered {
+                self.cid
+            } else {
+                Presence::Absent
+            },
             about,
         };
         let form = TimeForm {
             digits: 0,
             zone: !self.random.one_in(3),
-            separator: b'T',
+            separator: 'T',
         };
         let deed = self.plan.deed(time, form, subject, self.random);
         self.deeds.push(deed);
@@ -201,7 +188,7 @@ impl Deeds<'_> {
     /// Adds the activities that triggered the policy, and the matches of its rule.
     fn trips(&mut self) {
         let outline = self.outline;
-        let is_dlp = self.plan.policies[outline.policy].theme.is_dlp();
+        let is_dlp = self.plan.world.policies[outline.policy].theme.is_dlp();
         for (place, &time) in outline.trips.iter().enumerate() {
             // The second person is never the first to trigger the policy.
             let account = match outline.second {
@@ -226,15 +213,13 @@ impl Deeds<'_> {
             id: outline.provider_id,
             start: outline.start,
             end: versions.first().map_or(outline.end, |version| version.end),
-            cid: if self.random.one_in(4) {
-                Presence::Absent
-            } else {
-                Presence::Present
-            },
         };
         let file = outline.files.first().copied();
+        if !self.random.one_in(4) {
+            self.cid = Presence::Present;
+        }
         self.add(triggered, Act::AlertTriggered, outline.account, file, Some(about));
-        let is_dlp = self.plan.policies[outline.policy].theme.is_dlp();
+        let is_dlp = self.plan.world.policies[outline.policy].theme.is_dlp();
         let entities = self.random.between(u64::from(!is_dlp), 2);
         let latest = later(outline.start, 2_400);
         for _ in 0..entities {
@@ -251,8 +236,9 @@ impl Deeds<'_> {
 
 /// Returns the versions of an alert. The second may have a later end, more people and more files. Some alerts have a
 /// third one, which removes the added person.
-fn versions(outline: &Outline, random: &mut Random) -> Vec<Version> {
+fn versions(outline: &Outline, random: &Random) -> Vec<Version> {
     let whole = Version {
+        policy: outline.policy,
         start: outline.start,
         end: outline.end,
         time_generated: outline.end.plus(lag(random)),
@@ -289,7 +275,7 @@ fn versions(outline: &Outline, random: &mut Random) -> Vec<Version> {
     versions
 }
 
-fn between_versions(random: &mut Random) -> Duration {
+fn between_versions(random: &Random) -> Duration {
     duration(random.between(300, 10_800) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64))
 }
 

@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::act::{Act, Family};
-use super::activity::{Presence, ids};
-use super::people::is_guest;
-use super::plan::{Plan, Planned};
-use super::story::{PlannedAlert, Version};
-use crate::generate::json::{Json, TimeForm};
-use crate::generate::random::Guid;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use uuid::Uuid as Guid;
+
+use super::plan::TenantPlan;
+use crate::generate::record::{Family, Presence, ids, is_guest};
+use crate::generate::tables::{Plan as _, Planned, PlannedAlert, Version};
 use crate::time::{Bounds, EventTime};
 use crate::words::duration;
 
@@ -62,21 +63,28 @@ const USERS: usize = 1;
 const AUDIT: usize = 2;
 const FILE: usize = 3;
 
-/// An activity that belongs to an alert by a link.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// An activity that belongs to an alert by a link: a line of a truth file.
+#[derive(Serialize, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Fact {
     /// `SystemAlertId`
+    #[serde(serialize_with = "as_text")]
     pub alert: Guid,
     /// The link's name.
     pub link: &'static str,
     /// The key that they have in common: `correlation_id` of the output.
     pub key: String,
     /// `RawEventData.Id` of the activity.
+    #[serde(serialize_with = "as_text")]
     pub activity: Guid,
     /// `ReportId` of the activity.
     pub report_id: String,
     /// The time when it happened.
+    #[serde(rename = "activity_time", serialize_with = "as_text")]
     pub time: EventTime,
+}
+
+fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// A key that an activity and an alert may have in common. Accounts, policies and files are given by number.
@@ -101,17 +109,17 @@ struct Span {
 /// The pairs of activities and alerts that belong together by the links, each once, in order of the activities'
 /// numbers. For each alert the last version counts. The pairs follow from the plan, not from the records.
 pub struct Truth {
-    plan: Arc<Plan>,
+    plan: Arc<TenantPlan>,
     spans: BTreeMap<Key, Vec<Span>>,
     next: u64,
     found: Vec<Fact>,
 }
 
 impl Truth {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
+    pub(super) fn new(plan: Arc<TenantPlan>) -> Self {
         let mut spans: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
-        for number in 0..plan.options.alerts {
-            let alert = plan.script(number).alert;
+        for number in 0..plan.world.options.alerts {
+            let alert = plan.alert(number);
             let Some(version) = alert.versions.last() else { continue };
             for (link, key) in alert_keys(&alert, version) {
                 let margin = LINKS[link].margin;
@@ -131,31 +139,21 @@ impl Truth {
         }
     }
 
-    /// Writes the first line of a truth file, with the links that it covers and their windows.
-    pub fn header(&self, out: &mut Vec<u8>) {
-        let mut json = Json::new(out, false);
-        json.open();
-        json.text("schema", "alerttrail-truth/1");
-        json.int("seed", self.plan.options.seed);
-        json.list("links");
-        for link in LINKS {
-            json.item();
-            json.text("link", link.name);
-            json.text("key", link.key);
-            json.text(
-                "bounds",
-                match link.bounds {
-                    Bounds::Exclusive => "exclusive",
-                    Bounds::Inclusive => "inclusive",
-                },
-            );
-            for column in ["before", "after"] {
-                json.text(column, &duration(link.margin));
-            }
-            json.close();
-        }
-        json.close_list();
-        json.close();
+    /// Returns the first line of a truth file, with the links that it covers and their windows.
+    pub fn header(&self) -> Value {
+        let link = |link: Link| {
+            let margin = duration(link.margin);
+            let bounds = match link.bounds {
+                Bounds::Exclusive => "exclusive",
+                Bounds::Inclusive => "inclusive",
+            };
+            json!({"link": link.name, "key": link.key, "bounds": bounds, "before": margin, "after": margin})
+        };
+        json!({
+            "schema": "alerttrail-truth/1",
+            "seed": self.plan.world.options.seed,
+            "links": LINKS.map(link),
+        })
     }
 
     fn look_at(&mut self, number: u64) {
@@ -179,15 +177,15 @@ impl Truth {
     /// Returns the text of a key.
     fn text(&self, key: Key) -> String {
         match key {
-            Key::Policy(number) => self.plan.policies[number].id.to_string(),
-            Key::ObjectId(number) => self.plan.account(number).user.id.to_string(),
+            Key::Policy(number) => self.plan.world.policies[number].id.to_string(),
+            Key::ObjectId(number) => self.plan.world.account(number).id.to_string(),
             Key::Name(number) => {
-                let (name, suffix) = self.plan.account(number).name_and_suffix();
+                let (name, suffix) = self.plan.world.account(number).name_and_suffix();
                 // Neither part contains a character that JSON would escape.
                 format!("[\"{name}\",\"{suffix}\"]")
             }
             Key::Alert(id) => id.to_string(),
-            Key::File(number) => self.plan.file(number).plain_url(),
+            Key::File(number) => self.plan.world.file(number).plain_url(),
         }
     }
 }
@@ -196,26 +194,11 @@ impl Iterator for Truth {
     type Item = Fact;
 
     fn next(&mut self) -> Option<Fact> {
-        while self.found.is_empty() && self.next < self.plan.options.activities {
+        while self.found.is_empty() && self.next < self.plan.world.options.activities {
             self.look_at(self.next);
             self.next += 1;
         }
         self.found.pop()
-    }
-}
-
-impl Fact {
-    /// Writes the pair as a line of a truth file, without the line end.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let mut json = Json::new(out, false);
-        json.open();
-        json.guid("alert", self.alert);
-        json.text("link", self.link);
-        json.text("key", &self.key);
-        json.guid("activity", self.activity);
-        json.text("report_id", &self.report_id);
-        json.time("activity_time", self.time, TimeForm::FULL);
-        json.close();
     }
 }
 
@@ -229,7 +212,7 @@ impl Span {
 }
 
 fn alert_keys(alert: &PlannedAlert, version: &Version) -> Vec<(usize, Key)> {
-    let mut keys = vec![(QUERY, Key::Policy(alert.policy)), (AUDIT, Key::Alert(alert.provider_id))];
+    let mut keys = vec![(QUERY, Key::Policy(version.policy)), (AUDIT, Key::Alert(alert.provider_id))];
     let has_object_id = |account: u64| alert.object_ids == Presence::Present && !is_guest(account);
     let with_ids: Vec<u64> = version
         .accounts
@@ -251,7 +234,7 @@ fn alert_keys(alert: &PlannedAlert, version: &Version) -> Vec<(usize, Key)> {
 fn activity_keys(planned: &Planned) -> [Option<Key>; 4] {
     let family = planned.act.facts().family;
     let is_signal = family == Family::Signal;
-    let has_cid = planned.act == Act::AlertTriggered && planned.about.is_some_and(|about| about.cid == Presence::Present);
+    let has_cid = planned.cid == Presence::Present;
     let person = !is_signal && family != Family::DlpMatch;
     let has_object_id = planned.object_id == Presence::Present && !is_guest(planned.account);
     let user = if has_object_id {

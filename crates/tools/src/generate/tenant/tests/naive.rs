@@ -76,7 +76,7 @@ pub(super) fn answer(activities: &[Value], alerts: &[Value]) -> Vec<Fact> {
 }
 
 fn guid(text: &str) -> Guid {
-    Guid(uuid::Uuid::parse_str(text).unwrap().as_u128())
+    Guid::parse_str(text).unwrap()
 }
 
 /// Returns a string that is not empty.

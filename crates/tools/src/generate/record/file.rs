@@ -1,7 +1,7 @@
-use crate::generate::random::{Purpose, Random};
-use crate::generate::record::{EVERYDAY, Policy, Tenant};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::people::Account;
+use super::cast::{Account, CAST, Policy, Tenant};
+use crate::generate::random::{Purpose, Random};
 
 /// A file in SharePoint or OneDrive.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,33 +16,27 @@ pub struct File {
     pub workload: &'static str,
 }
 
-/// Teams that have a SharePoint site.
-const SITES: [&str; 8] = [
-    "finance",
-    "sales",
-    "research",
-    "people",
-    "legal",
-    "support",
-    "purchasing",
-    "board",
-];
-const FOLDERS: [&str; 5] = [
-    "Shared Documents",
-    "Shared Documents/2026",
-    "Shared Documents/For review",
-    "Shared Documents/R&D + plans",
-    "Shared Documents/Zürich",
-];
+/// What is encoded in the path of a file's address.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b'+')
+    .remove(b'&');
 
 impl File {
     /// Returns file `number` of a seed's tenant. Its theme is what `policy` watches, or everyday work without a policy.
     /// Half of the everyday files are in the OneDrive of `owner`.
     pub fn of(seed: u64, number: u64, policy: Option<&Policy>, owner: &Account) -> Self {
-        let mut random = Random::new(seed, Purpose::File, number);
+        let random = Random::new(seed, Purpose::File, number);
         let (stem, extension) = match policy {
-            Some(policy) => (policy.theme.file, policy.theme.extension),
-            None => random.pick(&EVERYDAY),
+            Some(policy) => (&policy.theme.file, &policy.theme.extension),
+            None => {
+                let everyday = random.pick(&CAST.everyday);
+                (&everyday.file, &everyday.extension)
+            }
         };
         // The number makes the names distinct.
         let name = match random.below(4) {
@@ -56,12 +50,7 @@ impl File {
             None => random.one_in(2),
         };
         if personal {
-            let person: String = owner
-                .user
-                .upn
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-                .collect();
+            let person = owner.upn.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
             Self {
                 name,
                 site: format!("https://my.sharepoint.{}/personal/{person}/", Tenant::DOMAIN),
@@ -71,8 +60,8 @@ impl File {
         } else {
             Self {
                 name,
-                site: format!("https://sharepoint.{}/sites/{}/", Tenant::DOMAIN, random.pick(&SITES)),
-                folder: random.pick(&FOLDERS),
+                site: format!("https://sharepoint.{}/sites/{}/", Tenant::DOMAIN, random.pick(&CAST.sites)),
+                folder: random.pick::<String>(&CAST.folders),
                 workload: "SharePoint",
             }
         }
@@ -85,6 +74,7 @@ impl File {
 
     /// Returns the address with percent-encoding of every character that an address cannot contain.
     pub fn url(&self) -> String {
+        let encoded = |text| utf8_percent_encode(text, ENCODED);
         format!("{}{}/{}", self.site, encoded(self.folder), encoded(&self.name))
     }
 
@@ -92,19 +82,6 @@ impl File {
     pub(super) fn extension(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or_default()
     }
-}
-
-/// Percent-encodes a path.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for &byte in text.as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/+&".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -124,9 +101,15 @@ mod tests {
 
     #[test]
     fn an_address_is_percent_encoded() {
-        assert_eq!(
-            encoded("R&D + plans/Zürich 15% #1.docx"),
-            "R&D+plans".replace("+", "%20+%20") + "/Z%C3%BCrich%2015%25%20%231.docx"
+        let file = File {
+            name: "Zürich 15% #1.docx".to_owned(),
+            folder: "R&D + plans",
+            ..File::of(1, 0, None, &Account::of(1, 0))
+        };
+        assert!(
+            file.url().ends_with("/R&D%20+%20plans/Z%C3%BCrich%2015%25%20%231.docx"),
+            "{}",
+            file.url()
         );
     }
 }

@@ -1,6 +1,6 @@
 use super::malformed::Defect;
 use super::options::{Envelope, Options};
-use super::random::{Purpose, Random, Share};
+use super::random::{Purpose, Random};
 use super::record::{Delivery, Form};
 use crate::time::EventTime;
 
@@ -67,14 +67,12 @@ pub(super) struct Batches<T> {
     waiting: Option<(EventTime, Delivered)>,
     messages: u64,
     last: EventTime,
-    malformed: Share,
 }
 
 impl<T: Table> Batches<T> {
     pub(super) fn new(mut table: T) -> Self {
         Self {
             waiting: table.next(),
-            malformed: Share::of(table.options().malformed),
             last: table.options().start,
             table,
             messages: 0,
@@ -141,7 +139,7 @@ impl<T: Table> Messages for Batches<T> {
         let form = T::ROWS.form(options.envelope, &random);
         let most = options.batch_max;
         let count = if most > 1 { 1 + random.place(most) } else { 1 };
-        let defect = random.chance(self.malformed).then(|| Defect::of(T::ROWS, &random));
+        let defect = random.chance(options.malformed).then(|| Defect::of(T::ROWS, &random));
         match defect {
             Some(defect) if most == 1 || !defect.is_of_record() => {
                 self.broken(out, defect, form, arrival, &random);

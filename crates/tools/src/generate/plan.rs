@@ -6,7 +6,7 @@ use uuid::Uuid as Guid;
 use super::TimeForm;
 use super::coverage::Coverage;
 use super::options::{Error, Options};
-use super::random::{Purpose, Random, Share, Zipf};
+use super::random::{Purpose, Random, Zipf};
 use super::record::{About, Account, Act, Policy, Presence, Status, Tenant};
 use super::tables::{Plan, Planned, PlannedAlert, Schedule, Version, World};
 use crate::time::{EventTime, TICKS_PER_SECOND};
@@ -23,8 +23,10 @@ pub(super) struct CorrelatedPlan {
     anchors: Vec<Anchor>,
     /// The number of alerts that have anchors.
     anchored: u64,
-    keyed: Share,
-    inside: Share,
+    /// The share of the other activities that have a correlation id, and of these the share that is in a window while
+    /// one is open.
+    keyed: f64,
+    inside: f64,
 }
 
 /// An activity that begins or ends an alert: it triggers the alert's policy exactly at its `StartTime` or `EndTime`.
@@ -56,8 +58,8 @@ impl CorrelatedPlan {
             coverage: Coverage::default(),
             anchors: Vec::new(),
             anchored: options.alerts.min(keyed / ANCHOR_SHARE / 2),
-            keyed: Share::of(0.0),
-            inside: Share::of(0.0),
+            keyed: 0.0,
+            inside: 0.0,
             world: World {
                 tenant: Tenant::of(seed),
                 policies: (0..options.policies).map(|number| Policy::of(seed, number)).collect(),
@@ -104,8 +106,8 @@ impl CorrelatedPlan {
         let end = self.world.options.start.plus(self.world.options.span);
         // When no window is open, no activity can be in one. The rest of the time must compensate for that.
         let open = self.coverage.open_share(self.world.options.start, end);
-        self.keyed = Share::of(share(others, self.world.options.activities.saturating_sub(anchors) as f64));
-        self.inside = Share::of(share(share(wanted, others), open));
+        self.keyed = share(others, self.world.options.activities.saturating_sub(anchors) as f64);
+        self.inside = share(share(wanted, others), open);
     }
 
     /// Returns the earliest possible time of activity `number`. Activities are spread evenly over the span, one to a
@@ -176,7 +178,7 @@ impl CorrelatedPlan {
             files: Vec::new(),
         };
         let mut versions = vec![first.clone()];
-        if random.chance(Share::of(self.world.options.alert_updates)) {
+        if random.chance(self.world.options.alert_updates) {
             let second = self.update(&first, Status::InProgress, &random);
             versions.push(second.clone());
             if random.one_in(4) {
@@ -237,7 +239,7 @@ impl CorrelatedPlan {
 
     /// Draws the length of a window. Short windows are more frequent than long ones.
     fn window_length(&self, random: &Random) -> Duration {
-        if random.chance(Share::of(self.world.options.zero_windows)) {
+        if random.chance(self.world.options.zero_windows) {
             return Duration::ZERO;
         }
         let shortest = ticks(self.world.options.window_min);

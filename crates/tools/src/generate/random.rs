@@ -73,9 +73,10 @@ impl Random {
         self.below(n) == 0
     }
 
-    /// Returns true in this share of draws.
-    pub(super) fn chance(&self, share: Share) -> bool {
-        self.bits() >> 11 < share.0
+    /// Returns true in this share of draws: never if it is below 0 or NaN, always if it is 1 or more. Scaling a float by
+    /// a power of two is exact, so every platform draws the same.
+    pub(super) fn chance(&self, share: f64) -> bool {
+        ((self.bits() >> 11) as f64) < share * (1_u64 << 53) as f64
     }
 
     /// Returns one of `items`, which must not be empty.
@@ -98,19 +99,6 @@ impl Random {
     pub(super) fn guid(&self) -> Guid {
         let bits = u128::from(self.bits()) << 64 | u128::from(self.bits());
         uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
-    }
-}
-
-/// A probability in units of 2^-53. Scaling a float by a power of two is exact, so every platform rounds it the same
-/// way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Share(u64);
-
-impl Share {
-    /// Converts a number. Values below 0 and NaN become 0, values above 1 become 1.
-    pub(super) fn of(share: f64) -> Self {
-        let one = (1_u64 << 53) as f64;
-        Self((share.clamp(0.0, 1.0) * one) as u64)
     }
 }
 
@@ -162,9 +150,8 @@ mod tests {
     #[test]
     fn shares_are_met() {
         let random = Random::new(2, Purpose::Activity, 0);
-        let hits = (0..100_000).filter(|_| random.chance(Share::of(0.03))).count();
+        let hits = (0..100_000).filter(|_| random.chance(0.03)).count();
         assert!((2_800..3_200).contains(&hits), "{hits}");
-        assert!(!random.chance(Share::of(0.0)) && random.chance(Share::of(1.0)));
-        assert_eq!(Share::of(f64::NAN), Share(0));
+        assert!(!random.chance(0.0) && random.chance(1.0) && !random.chance(f64::NAN));
     }
 }

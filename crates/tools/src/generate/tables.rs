@@ -12,7 +12,7 @@ use super::TimeForm;
 use super::messages::{Batches, Delivered, Messages, Rows, Table};
 use super::options::Options;
 use super::plan::{duration, ticks, time_form};
-use super::random::{Purpose, Random, Share};
+use super::random::{Purpose, Random};
 use super::record::{self, About, Account, Act, Deed, Delivery, File, Form, Incident, Policy, Presence, Status, Tenant};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
@@ -70,7 +70,7 @@ impl World {
     }
 
     fn is_repeated(&self, random: &Random) -> bool {
-        random.chance(Share::of(self.options.duplicates))
+        random.chance(self.options.duplicates)
     }
 
     /// Draws one of the files that `policy` watches.

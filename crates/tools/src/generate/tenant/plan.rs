@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::rhythm::Rhythm;
 use crate::generate::TimeForm;
 use crate::generate::options::{Error, Options};
-use crate::generate::random::{Purpose, Random, Share, Zipf};
+use crate::generate::random::{Purpose, Random, Zipf};
 use crate::generate::record::{About, Account, Act, Family, Policy, Presence, Tenant};
 use crate::generate::tables::{Plan, Planned, PlannedAlert, Schedule, WATCHED_FILES, World};
 use crate::time::EventTime;
@@ -15,7 +15,6 @@ pub(super) struct TenantPlan {
     pub(super) world: World,
     pub(super) rhythm: Rhythm,
     pub(super) policy_ranks: Zipf,
-    pub(super) updates: Share,
     account_ranks: Zipf,
     habits: Zipf,
     everyday_files: u64,
@@ -75,7 +74,6 @@ impl TenantPlan {
         let mut plan = Self {
             rhythm: Rhythm::new(options.start, options.span),
             policy_ranks: Zipf::new(options.policies, 0.8),
-            updates: Share::of(options.alert_updates),
             account_ranks: Zipf::new(accounts as usize, 0.8),
             habits: Zipf::new(HABITS, 0.7),
             everyday_files: (options.activities / ACTIVITIES_OF_FILE).clamp(50, 1_000_000),

@@ -60,7 +60,7 @@ impl TenantPlan {
         let begin = self.rhythm.draw(random).ticks();
         let start = EventTime::from_ticks(begin - begin.rem_euclid(TICKS_PER_SECOND)).max(self.world.options.start);
         let (trips, end) = self.trips(start, act, random);
-        let is_updated = random.chance(self.updates);
+        let is_updated = random.chance(self.world.options.alert_updates);
         let second = is_updated
             .then(|| self.draw_account(random))
             .filter(|&second| second != account && random.one_in(2));

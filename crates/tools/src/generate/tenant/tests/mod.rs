@@ -161,7 +161,7 @@ fn a_seed_means_the_same_bytes_for_ever() {
 
 /// When these hashes change, recorded results no longer belong to their seeds.
 const PINNED: [&str; 3] = [
-    "7f6612e377291cb0d745fc28c523482e288046f0b137e63d7175e52f482ed938",
+    "a7dcee33c91a6bd4e9914a8e95874a1f3339e2a928da8aef55dbe0c62598cde3",
     "996f10634542109f1670ee497137e1a2afa92d4f1b06631a9c3ebaf69e695fd4",
     "a28cb93dcace14154465bbe6b55fdd4cdc3d274e056060d312155fc6c40daefc",
 ];

@@ -3,7 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::join_batch::BatchOutcome;
 use crate::join::Limit;
+
+/// The size of the first transactions, as a share of the largest one: 256 KiB take 5 s at 50 KB/s.
+const FIRST_SHARE: usize = 32;
 
 /// After a transaction faster than this, the next one may be larger.
 const FAST: Duration = Duration::from_millis(500);
@@ -11,17 +15,29 @@ const FAST: Duration = Duration::from_millis(500);
 const SLOW: Duration = Duration::from_secs(2);
 
 /// The size of transactions, adapted to their durations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AdaptiveBatchSize {
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct State {
     /// The size of the next one.
     next: Limit,
     /// The size of the one that began last.
     begun: Limit,
+}
+
+impl Default for AdaptiveBatchSize {
+    fn default() -> Self {
+        let first = scaled(Limit::default(), 1, FIRST_SHARE);
+        Self {
+            state: Mutex::new(State {
+                next: first,
+                begun: first,
+            }),
+        }
+    }
 }
 
 impl AdaptiveBatchSize {
@@ -34,11 +50,12 @@ impl AdaptiveBatchSize {
         state.begun
     }
 
-    /// Adapts the next limit to the duration of the transaction.
-    pub(super) fn done(&self, taken: Duration) {
+    /// Adapts the next limit to the duration of the transaction. Only a transaction that reached its limit shows that a
+    /// larger one may be fast enough, so the limit never exceeds twice what this broker has accepted in time.
+    pub(super) fn done(&self, outcome: BatchOutcome, taken: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.next = match taken {
-            taken if taken < FAST => scaled(state.begun, 2, 1),
+            taken if taken < FAST && outcome == BatchOutcome::ReachedLimit => scaled(state.begun, 2, 1),
             taken if taken > SLOW => scaled(state.begun, 1, 2),
             _ => state.begun,
         };
@@ -57,12 +74,15 @@ fn scaled(limit: Limit, by: usize, of: usize) -> Limit {
 mod tests {
     use super::*;
 
+    fn first() -> Limit {
+        AdaptiveBatchSize::default().begin()
+    }
+
     #[test]
     fn a_transaction_that_never_completes_makes_the_next_one_smaller() {
         let batch_size = AdaptiveBatchSize::default();
-        assert_eq!(batch_size.begin(), Limit::default());
-        let second = batch_size.begin();
-        assert_eq!(second.bytes, Limit::default().bytes / 8);
+        batch_size.begin();
+        assert_eq!(batch_size.begin().bytes, first().bytes / 8);
         for _ in 0..20 {
             batch_size.begin();
         }
@@ -72,12 +92,27 @@ mod tests {
     #[test]
     fn fast_transactions_grow_to_the_limit_and_slow_ones_shrink() {
         let batch_size = AdaptiveBatchSize::default();
-        batch_size.begin();
-        batch_size.done(SLOW * 2);
-        assert_eq!(batch_size.begin().outputs, Limit::default().outputs / 2);
-        batch_size.done(FAST / 2);
+        for _ in 0..10 {
+            batch_size.begin();
+            batch_size.done(BatchOutcome::ReachedLimit, FAST / 2);
+        }
         assert_eq!(batch_size.begin(), Limit::default());
-        batch_size.done(FAST * 2);
-        assert_eq!(batch_size.begin(), Limit::default(), "neither quick nor slow");
+        batch_size.done(BatchOutcome::Finished, SLOW * 2);
+        assert_eq!(batch_size.begin().outputs, Limit::default().outputs / 2);
+        batch_size.done(BatchOutcome::ReachedLimit, FAST * 2);
+        assert_eq!(
+            batch_size.begin().outputs,
+            Limit::default().outputs / 2,
+            "neither quick nor slow"
+        );
+    }
+
+    #[test]
+    fn a_transaction_below_its_limit_does_not_raise_it() {
+        let batch_size = AdaptiveBatchSize::default();
+        assert!(first().bytes <= 256 << 10, "{:?}", first());
+        batch_size.begin();
+        batch_size.done(BatchOutcome::Finished, FAST / 2);
+        assert_eq!(batch_size.begin(), first());
     }
 }

@@ -287,7 +287,7 @@ impl Work<'_> {
                 return keep_alive.problem.map_or(Ok(()), Err);
             }
             if task.transactions.is_some() {
-                self.batch_size.done(began.elapsed());
+                self.batch_size.done(outcome, began.elapsed());
             }
             self.metrics.joined(partition, &mut task.joiner);
             let has_more = !inbox.messages.is_empty() || task.joiner.has_work();

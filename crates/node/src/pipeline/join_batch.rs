@@ -34,10 +34,14 @@ pub(super) struct Inbox<'m> {
     pub(super) paused: bool,
 }
 
-/// Outcome of a batch: finished, or abandoned because of a shutdown or a rebalance.
+/// Outcome of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BatchOutcome {
+    /// All available records were applied, or as many as one batch applies.
     Finished,
+    /// Finished, with as many outputs as the limit allows.
+    ReachedLimit,
+    /// Abandoned because of a shutdown or a rebalance.
     Abandoned,
 }
 
@@ -73,12 +77,16 @@ impl Performer<'_, '_, '_> {
         // A batch that fails takes its outputs with it.
         let mut outbox = Outbox::new(self.limit);
         let mut changes = Batch::default();
+        let mut finished = BatchOutcome::Finished;
         loop {
             let outcome = match task.order.next() {
                 Effect::Apply => {
                     let records = self.apply(task, inbox, &mut outbox, &mut changes)?;
                     span.record("records", records);
                     span.record("outputs", outbox.len());
+                    if outbox.is_full() {
+                        finished = BatchOutcome::ReachedLimit;
+                    }
                     Outcome::Applied {
                         position: task.joiner.position(),
                         has_outputs: !outbox.is_empty(),
@@ -96,7 +104,7 @@ impl Performer<'_, '_, '_> {
             };
             task.order.done(outcome);
             if task.order.next() == Effect::Apply {
-                return Ok(BatchOutcome::Finished);
+                return Ok(finished);
             }
         }
     }

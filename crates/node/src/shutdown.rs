@@ -12,10 +12,10 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 /// The state of a shutdown, which all threads of a processor share: whether it was requested, and whether outstanding
 /// work may still be finished.
 #[derive(Clone, Default)]
-pub struct Shutdown(Arc<Shared>);
+pub struct Shutdown(Arc<ShutdownState>);
 
 #[derive(Default)]
-struct Shared {
+struct ShutdownState {
     /// The time of the request.
     requested: OnceLock<Instant>,
     lock: Mutex<()>,

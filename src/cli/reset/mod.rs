@@ -18,11 +18,11 @@ use super::{Failure, configuration, counted, out, tell};
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients;
-use crate::kafka::groups::{self, Group};
+use crate::kafka::groups::{self, ConsumerGroup};
 use crate::kafka::topics::Topics;
 use crate::store::{self, StateDir};
 use crate::words::duration;
-use outputs::{Choice, Outputs};
+use outputs::{Choice, OutputsToReset};
 
 /// The time to wait for members that have ended, in addition to their session timeout.
 const MEMBER_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub(super) struct Args {
 
 /// The positions, stores and records that exist.
 struct Existing {
-    groups: [(String, Option<Group>); 2],
+    groups: [(String, Option<ConsumerGroup>); 2],
     state: PathBuf,
     /// The folders of the stores and their total size; `None` if there is no folder.
     stores: Option<(Vec<PathBuf>, u64)>,
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     existing.wait_for_members(&config)?;
     drop(lock);
     // From now on, no process writes to the outputs.
-    let outputs = Outputs::inspect(&config, &topics, Choice::from_args(args))?;
+    let outputs = OutputsToReset::inspect(&config, &topics, Choice::from_args(args))?;
     outputs.print();
     if !args.dry_run {
         outputs.require_choice()?;

@@ -33,12 +33,12 @@ impl Choice {
 }
 
 /// The topics of rows and summaries that have records.
-pub(super) struct Outputs {
+pub(super) struct OutputsToReset {
     non_empty: Vec<Extent>,
     choice: Choice,
 }
 
-impl Outputs {
+impl OutputsToReset {
     pub(super) fn inspect(config: &Config, topics: &Topics<'_>, choice: Choice) -> Result<Self, Failure> {
         let output = &config.output;
         let mut non_empty = Vec::new();

@@ -16,7 +16,7 @@ use crate::time::EventTime;
 
 /// A reader of rows of CloudAppEvents.
 pub(super) struct ActivityReader {
-    paths: Paths<Wanted>,
+    paths: Paths<ActivityTarget>,
     row_times: Paths<usize>,
     /// For each path to the time, whether it leads into `RawEventData`.
     is_inside: Vec<bool>,
@@ -29,8 +29,8 @@ pub(super) struct ActivityReader {
 }
 
 /// What a path leads to. The numbers are positions in the order of fallbacks.
-enum Wanted {
-    Key(key::Wanted),
+enum ActivityTarget {
+    Key(key::KeyTarget),
     Time(usize),
     ReportId,
     /// The record of the audit log, into which most paths lead.
@@ -53,12 +53,12 @@ impl ActivityReader {
             conditions: &link.activity_where,
             ignore_case: link.ignore_case,
         }));
-        let keys = reader.paths().map(|(path, wanted)| (path, Wanted::Key(wanted)));
-        let times = settings.activity_time.iter().zip((0..).map(Wanted::Time));
+        let keys = reader.paths().map(|(path, wanted)| (path, ActivityTarget::Key(wanted)));
+        let times = settings.activity_time.iter().zip((0..).map(ActivityTarget::Time));
         let report_id = Path::new(["ReportId"]);
-        let report_id = (settings.identity == Identity::ReportId).then_some((&report_id, Wanted::ReportId));
+        let report_id = (settings.identity == Identity::ReportId).then_some((&report_id, ActivityTarget::ReportId));
         let raw_event_data = Path::new([RAW_EVENT_DATA]);
-        let raw_event_data = [(&raw_event_data, Wanted::RawEventData)];
+        let raw_event_data = [(&raw_event_data, ActivityTarget::RawEventData)];
         let row_times = ROW_TIMES.map(|column| Path::new([column]));
         let paths = Paths::new(keys.chain(times).chain(report_id).chain(raw_event_data));
         Self {
@@ -79,10 +79,10 @@ impl ActivityReader {
         let mut gathered = std::mem::take(&mut room.gathered);
         self.keys.begin(&mut gathered);
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
-            Wanted::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
-            Wanted::Time(place) => times.offer(*place, || says_something(value).then(|| time(value))),
-            Wanted::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
-            Wanted::RawEventData => raw_event_data = RawEventData::of(value),
+            ActivityTarget::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
+            ActivityTarget::Time(place) => times.offer(*place, || says_something(value).then(|| time(value))),
+            ActivityTarget::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
+            ActivityTarget::RawEventData => raw_event_data = RawEventData::of(value),
         });
         let (found, cut_keys) = self.keys.finish(&mut gathered);
         room.gathered = gathered;

@@ -9,7 +9,7 @@ use crate::time::{EventTime, Widening, Window};
 
 /// A reader of rows of SecurityAlert.
 pub(super) struct AlertReader {
-    paths: Paths<Wanted>,
+    paths: Paths<AlertTarget>,
     /// The paths to the id only.
     id: Paths<usize>,
     keys: KeyReader,
@@ -20,11 +20,11 @@ pub(super) struct AlertReader {
 }
 
 /// What a path leads to, with its position in the order of fallbacks.
-enum Wanted {
+enum AlertTarget {
     Id(usize),
     /// The column, by its position in [`TIMES`], and the position of the path.
     Time(usize, usize),
-    Key(key::Wanted),
+    Key(key::KeyTarget),
 }
 
 /// The columns that contain times, by their names in `[alert]`.
@@ -36,15 +36,15 @@ impl AlertReader {
         let times = [version, start, end]
             .into_iter()
             .enumerate()
-            .flat_map(|(column, paths)| paths.iter().zip((0..).map(move |place| Wanted::Time(column, place))));
+            .flat_map(|(column, paths)| paths.iter().zip((0..).map(move |place| AlertTarget::Time(column, place))));
         let links: Vec<Link> = settings.all_links().map(|(_, link)| link).collect();
         let reader = KeyReader::new(links.iter().map(|link| LinkKeys {
             entries: &link.key,
             conditions: &link.alert_where,
             ignore_case: link.ignore_case,
         }));
-        let keys = reader.paths().map(|(path, wanted)| (path, Wanted::Key(wanted)));
-        let ids = id.iter().zip((0..).map(Wanted::Id));
+        let keys = reader.paths().map(|(path, wanted)| (path, AlertTarget::Key(wanted)));
+        let ids = id.iter().zip((0..).map(AlertTarget::Id));
         let paths = Paths::new(times.chain(ids).chain(keys));
         Self {
             paths,
@@ -69,11 +69,11 @@ impl AlertReader {
         self.keys.begin(&mut gathered);
         let mut times = [const { First::new() }; 3];
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
-            Wanted::Id(place) => system_alert_id.offer(*place, || scalar(value)),
-            Wanted::Time(column, place) => {
+            AlertTarget::Id(place) => system_alert_id.offer(*place, || scalar(value)),
+            AlertTarget::Time(column, place) => {
                 times[*column].offer(*place, || says_something(value).then(|| time(value)));
             }
-            Wanted::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
+            AlertTarget::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
         });
         let (found, cut_keys) = self.keys.finish(&mut gathered);
         room.gathered = gathered;

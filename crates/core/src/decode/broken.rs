@@ -15,22 +15,22 @@
 use super::body::MARK;
 use super::reject::{Fault, Reason};
 use super::value::says_something;
-use super::wrapper::{Found, Leaf, MAX_LEVELS, Opener, is_list_name};
+use super::wrapper::{FoundRecords, Leaf, MAX_LEVELS, Opener, is_list_name};
 use crate::json::prefix::{Broken, balanced_end, space, value_end};
 use crate::json::{Cursor, Index, unescape};
 
 /// The number of bytes that may be read to find closing brackets, for each byte of the text.
 const BUDGET: usize = 4;
 
-/// Adds the records in `text`, which is not one JSON text. Returns [`Found::Nothing`] if it contains no record of a
+/// Adds the records in `text`, which is not one JSON text. Returns [`FoundRecords::Nothing`] if it contains no record of a
 /// known form; the caller then discards what was added.
-pub(super) fn take_apart<'a>(opener: &mut Opener<'_>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+pub(super) fn take_apart<'a>(opener: &mut Opener<'_>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
     let mut parts = Parts {
         opener,
         text,
         level,
         out,
-        found: Found::Nothing,
+        found: FoundRecords::Nothing,
         budget: text.len().saturating_mul(BUDGET),
         next: None,
         is_whole: true,
@@ -38,7 +38,7 @@ pub(super) fn take_apart<'a>(opener: &mut Opener<'_>, text: &'a [u8], level: usi
     parts.sequence();
     match (parts.found, parts.is_whole) {
         // There are several complete texts and none of them is a record: each of them is reported separately.
-        (Found::Nothing, true) if !parts.out.is_empty() => Found::Empty,
+        (FoundRecords::Nothing, true) if !parts.out.is_empty() => FoundRecords::Empty,
         (found, _) => found,
     }
 }
@@ -48,7 +48,7 @@ struct Parts<'p, 'd, 'a> {
     text: &'a [u8],
     level: usize,
     out: &'p mut Vec<Leaf<'a>>,
-    found: Found,
+    found: FoundRecords,
     /// The number of bytes that may still be read to find closing brackets.
     budget: usize,
     /// The last search for a record: the position where it began, and the position of the record that it found.
@@ -129,11 +129,11 @@ impl<'a> Parts<'_, '_, 'a> {
     fn member(&mut self, at: usize, end: usize) -> bool {
         let before = self.out.len();
         let found = self.opener.text(&self.text[at..end], self.level, self.out);
-        if found == Found::Nothing {
+        if found == FoundRecords::Nothing {
             self.out.truncate(before);
         }
         self.found = self.found.max(found);
-        found > Found::Nothing
+        found > FoundRecords::Nothing
     }
 
     /// Adds the records in a broken value. Returns the position after the value.
@@ -274,7 +274,7 @@ impl<'a> Parts<'_, '_, 'a> {
             match self.whole(at) {
                 Ok(end) => {
                     let mut leaves = Vec::new();
-                    if self.opener.text(&self.text[at..end], self.level + 1, &mut leaves) == Found::Ours {
+                    if self.opener.text(&self.text[at..end], self.level + 1, &mut leaves) == FoundRecords::Ours {
                         return Some(at);
                     }
                     at = end;

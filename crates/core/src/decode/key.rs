@@ -208,7 +208,7 @@ fn is_triplet(bytes: &[u8]) -> bool {
 
 /// The places of the keys in the records of one table, and how they are read.
 pub(super) struct KeyReader {
-    links: Vec<Link>,
+    links: Vec<LinkEntries>,
     slots: Vec<Slot>,
     conditions: Vec<Condition>,
 }
@@ -220,7 +220,7 @@ pub(super) struct LinkKeys<'s> {
     pub(super) ignore_case: bool,
 }
 
-struct Link {
+struct LinkEntries {
     entries: Vec<Entry>,
     /// The conditions of the link, as a range of all conditions.
     conditions: std::ops::Range<usize>,
@@ -244,7 +244,7 @@ struct Slot {
 
 /// What a path of a row leads to, with its number.
 #[derive(Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum KeyTarget {
     Value(usize),
     Condition(usize),
 }
@@ -272,7 +272,7 @@ impl KeyReader {
             let entries = entries
                 .map(|(entry, place)| reader.entry(entry, place, link.ignore_case))
                 .collect();
-            reader.links.push(Link {
+            reader.links.push(LinkEntries {
                 entries,
                 conditions: first..reader.conditions.len(),
             });
@@ -297,10 +297,10 @@ impl KeyReader {
     }
 
     /// Returns every path to look for.
-    pub(super) fn paths(&self) -> impl Iterator<Item = (&Path, Wanted)> {
-        let values = self.slots.iter().map(|slot| &slot.path.path).zip((0..).map(Wanted::Value));
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&Path, KeyTarget)> {
+        let values = self.slots.iter().map(|slot| &slot.path.path).zip((0..).map(KeyTarget::Value));
         let conditions = self.conditions.iter().map(|condition| &condition.path);
-        values.chain(conditions.zip((0..).map(Wanted::Condition)))
+        values.chain(conditions.zip((0..).map(KeyTarget::Condition)))
     }
 
     /// Prepares `gathered` for the next row.
@@ -314,10 +314,10 @@ impl KeyReader {
     }
 
     /// Adds a value that a path leads to.
-    pub(super) fn offer(&self, wanted: Wanted, value: &[u8], gathered: &mut Gathered) {
+    pub(super) fn offer(&self, wanted: KeyTarget, value: &[u8], gathered: &mut Gathered) {
         match wanted {
-            Wanted::Value(number) => self.offer_key(number, value, gathered),
-            Wanted::Condition(number) => {
+            KeyTarget::Value(number) => self.offer_key(number, value, gathered),
+            KeyTarget::Condition(number) => {
                 let (Some(condition), Some(holds)) = (self.conditions.get(number), gathered.holds.get_mut(number)) else {
                     return;
                 };
@@ -370,7 +370,7 @@ impl KeyReader {
     }
 }
 
-impl Link {
+impl LinkEntries {
     /// Returns the keys of the first entry that yields any, sorted and without duplicates. There may be more than
     /// [`MAX_KEYS`].
     fn keys(&self, gathered: &mut Gathered) -> Vec<Text> {

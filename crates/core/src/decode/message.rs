@@ -14,7 +14,7 @@ pub(super) enum Records<'i, 'a> {
     /// The message is one record.
     One(Record<'i, 'a>),
     /// The message is a list of records.
-    Batch(Batch<'i, 'a>),
+    Batch(ListedRecords<'i, 'a>),
 }
 
 /// A record of a message.
@@ -51,9 +51,9 @@ impl<'i, 'a> Record<'i, 'a> {
 }
 
 /// The records of a list, which are read one by one during iteration.
-pub(super) struct Batch<'i, 'a>(Cursor<'i, 'a>);
+pub(super) struct ListedRecords<'i, 'a>(Cursor<'i, 'a>);
 
-impl<'i, 'a> Iterator for Batch<'i, 'a> {
+impl<'i, 'a> Iterator for ListedRecords<'i, 'a> {
     type Item = Record<'i, 'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -73,13 +73,13 @@ pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<R
     let start = Cursor::indexed(message, index);
     let mut cursor = start.clone();
     if cursor.enter(b'[') {
-        return Ok(Records::Batch(Batch(cursor)));
+        return Ok(Records::Batch(ListedRecords(cursor)));
     }
     let fields = cursor.enter(b'{').then(|| Fields::read(&mut cursor));
     if let Some(mut list) = fields.as_ref().and_then(|fields| fields.records.clone())
         && list.enter(b'[')
     {
-        return Ok(Records::Batch(Batch(list)));
+        return Ok(Records::Batch(ListedRecords(list)));
     }
     Ok(Records::One(Record {
         json: message,
@@ -105,12 +105,12 @@ pub(super) fn fault(message: &[u8]) -> Fault {
 #[derive(Debug)]
 pub(super) enum Class<'i, 'a> {
     /// A row of one of our tables.
-    Row(Row<'i, 'a>),
+    Row(TableRow<'i, 'a>),
     /// A record of the table with this name, which is not one of ours.
     OtherTable(Cow<'a, str>),
     /// A record in an envelope of one of our tables whose `properties` are not an object, but may contain one.
     Wrapped {
-        table: Table,
+        table: InputTable,
         /// The beginning of the properties.
         properties: Cursor<'i, 'a>,
         form: Form<'a>,
@@ -125,15 +125,15 @@ const UNNAMED: &str = "unnamed";
 
 /// The two tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Table {
+pub(super) enum InputTable {
     CloudAppEvents,
     SecurityAlert,
 }
 
 /// A row of one of our tables.
 #[derive(Debug)]
-pub(super) struct Row<'i, 'a> {
-    pub(super) table: Table,
+pub(super) struct TableRow<'i, 'a> {
+    pub(super) table: InputTable,
     /// The beginning of the row, which is an object.
     pub(super) start: Cursor<'i, 'a>,
     pub(super) form: Form<'a>,
@@ -186,7 +186,7 @@ pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
         return fields.enveloped(table);
     }
     let bare = |table| {
-        Class::Row(Row {
+        Class::Row(TableRow {
             table,
             start: record.start.clone(),
             form: Form::Bare {
@@ -202,19 +202,19 @@ pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
     }
     match category {
         Some(category) if fields.properties.is_some() => Class::OtherTable(category),
-        _ if fields.has_system_alert_id => bare(Table::SecurityAlert),
-        _ if fields.has_raw_event_data => bare(Table::CloudAppEvents),
+        _ if fields.has_system_alert_id => bare(InputTable::SecurityAlert),
+        _ if fields.has_raw_event_data => bare(InputTable::CloudAppEvents),
         // An alert without an id becomes a dead-letter record. It is not a row of another table.
-        _ if fields.has_empty_column && fields.has_alert_type => bare(Table::SecurityAlert),
+        _ if fields.has_empty_column && fields.has_alert_type => bare(InputTable::SecurityAlert),
         _ if fields.has_empty_column => Class::OtherTable(Cow::Borrowed(UNNAMED)),
         _ => Class::Unknown("the record is no envelope, and no row of a known table"),
     }
 }
 
-fn our_table(name: &str) -> Option<Table> {
+fn our_table(name: &str) -> Option<InputTable> {
     match name {
-        "CloudAppEvents" => Some(Table::CloudAppEvents),
-        "SecurityAlert" => Some(Table::SecurityAlert),
+        "CloudAppEvents" => Some(InputTable::CloudAppEvents),
+        "SecurityAlert" => Some(InputTable::SecurityAlert),
         _ => None,
     }
 }
@@ -300,7 +300,7 @@ impl<'i, 'a> Fields<'i, 'a> {
             entra_tenant: self.entra_tenant.and_then(unicode),
         };
         match self.properties.clone().map(|mut start| (start.peek(), start)) {
-            Some((Some(b'{'), start)) => Class::Row(Row {
+            Some((Some(b'{'), start)) => Class::Row(TableRow {
                 table: ours,
                 start,
                 form,

@@ -43,10 +43,10 @@ use crate::record::{Activity, ActivityId, Alert, Text};
 use crate::time::EventTime;
 use activity::ActivityReader;
 use alert::AlertReader;
-use message::{Class, Form, Record, Records, Row, Table, classify};
+use message::{Class, Form, InputTable, Record, Records, TableRow, classify};
 use reject::Fault;
 use value::Room;
-use wrapper::{Found, Ignored, Leaf, Opener, What};
+use wrapper::{FoundRecords, Ignored, Leaf, Opener, What};
 
 /// A reader of messages with the given settings.
 pub struct Decoder {
@@ -185,7 +185,7 @@ impl Decoder {
             Class::Wrapped { .. } | Class::Unknown(_) => {
                 let mut leaves = Vec::new();
                 let mut opener = self.opener();
-                if opener.value(&record.start, 0, &mut leaves) == Found::Nothing {
+                if opener.value(&record.start, 0, &mut leaves) == FoundRecords::Nothing {
                     leaves = vec![Leaf::unusable(record.json, opener.unknown(&record.start))];
                 }
                 for leaf in leaves {
@@ -238,13 +238,13 @@ impl Decoder {
         let mut opener = self.opener();
         let mut found = match simdutf8::basic::from_utf8(unmarked) {
             Ok(_) => opener.text(unmarked, 0, &mut leaves),
-            Err(_) => Found::Nothing,
+            Err(_) => FoundRecords::Nothing,
         };
-        if found == Found::Nothing {
+        if found == FoundRecords::Nothing {
             leaves.clear();
             found = broken::take_apart(&mut opener, unmarked, 0, &mut leaves);
         }
-        if found == Found::Nothing {
+        if found == FoundRecords::Nothing {
             leaves = vec![Leaf::unusable(text, message::fault(unmarked))];
         }
         for (place, leaf) in leaves.into_iter().enumerate() {
@@ -284,13 +284,13 @@ impl Decoder {
         }
     }
 
-    fn row_of<'a>(&mut self, table: Table, text: &'a [u8], form: &Form<'a>) -> Result<Decoded<'a>, Fault> {
+    fn row_of<'a>(&mut self, table: InputTable, text: &'a [u8], form: &Form<'a>) -> Result<Decoded<'a>, Fault> {
         let mut index = Index::default();
         // The row comes from a text that was validated before, so this succeeds.
         index
             .read(text)
             .map_err(|_| Fault::new(Reason::InvalidJson, "the record is not JSON"))?;
-        let row = Row {
+        let row = TableRow {
             table,
             start: Cursor::indexed(text, &index),
             form: form.clone(),
@@ -298,12 +298,12 @@ impl Decoder {
         self.row(&row).and_then(|decoded| self.fitting(decoded))
     }
 
-    fn row<'a>(&mut self, row: &Row<'_, 'a>) -> Result<Decoded<'a>, Fault> {
+    fn row<'a>(&mut self, row: &TableRow<'_, 'a>) -> Result<Decoded<'a>, Fault> {
         let tenant = tenant(self.tenants.as_ref(), &row.form)?;
         let room = &mut self.room;
         match row.table {
-            Table::CloudAppEvents => self.activities.read(&row.start, tenant, room),
-            Table::SecurityAlert => self.alerts.read(&row.start, tenant, room).map(Decoded::Alert),
+            InputTable::CloudAppEvents => self.activities.read(&row.start, tenant, room),
+            InputTable::SecurityAlert => self.alerts.read(&row.start, tenant, room).map(Decoded::Alert),
         }
     }
 

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use super::alert::AlertReader;
 use super::audit;
 use super::broken;
-use super::message::{Class, Fields, Form, Record, Table, classify};
+use super::message::{Class, Fields, Form, InputTable, Record, classify};
 use super::reject::{Fault, Reason};
 use super::response;
 use super::value::{Paths, Room, text};
@@ -35,7 +35,7 @@ pub(super) struct Leaf<'a> {
 pub(super) enum What<'a> {
     /// A row of one of our tables.
     Row {
-        table: Table,
+        table: InputTable,
         /// The row, which is an object.
         row: Cow<'a, [u8]>,
         form: Form<'a>,
@@ -75,7 +75,7 @@ impl Leaf<'_> {
 
 /// What was found in a value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Found {
+pub(super) enum FoundRecords {
     /// No record. What was added is of no use.
     Nothing,
     /// A response without rows, or a part of a response that contains none.
@@ -108,32 +108,32 @@ pub(super) struct Opener<'d> {
 }
 
 impl Opener<'_> {
-    /// Adds the records in `text`. Returns [`Found::Nothing`] if it is not one valid JSON value.
-    pub(super) fn text<'a>(&mut self, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    /// Adds the records in `text`. Returns [`FoundRecords::Nothing`] if it is not one valid JSON value.
+    pub(super) fn text<'a>(&mut self, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
         let mut index = Index::default();
         if index.read(text).is_err() {
-            return Found::Nothing;
+            return FoundRecords::Nothing;
         }
         self.value(&Cursor::indexed(text, &index), level, out)
     }
 
     /// Adds the records in the value at `start`.
-    pub(super) fn value<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    pub(super) fn value<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
         if level > MAX_LEVELS {
             self.is_cut |= may_hold_records(start);
-            return Found::Nothing;
+            return FoundRecords::Nothing;
         }
         match start.clone().peek() {
             Some(b'{') => self.object(start, level, out),
             Some(b'[') => self.list(start, level, out),
             Some(b'"') => self.string(start.clone().value(), level, out),
-            _ => Found::Nothing,
+            _ => FoundRecords::Nothing,
         }
     }
 
     /// Adds the records in every element of a list. An element without a record is added as unusable.
-    fn list<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
-        let mut found = Found::Nothing;
+    fn list<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
+        let mut found = FoundRecords::Nothing;
         let mut cursor = start.clone();
         cursor.enter(b'[');
         while cursor.has_element() {
@@ -145,11 +145,17 @@ impl Opener<'_> {
     }
 
     /// Adds the records in an element of a list, or the element itself as unusable.
-    pub(super) fn element<'a>(&mut self, start: &Cursor<'_, 'a>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    pub(super) fn element<'a>(
+        &mut self,
+        start: &Cursor<'_, 'a>,
+        text: &'a [u8],
+        level: usize,
+        out: &mut Vec<Leaf<'a>>,
+    ) -> FoundRecords {
         let was_cut = std::mem::take(&mut self.is_cut);
         let before = out.len();
         let found = self.value(start, level + 1, out);
-        if found == Found::Nothing {
+        if found == FoundRecords::Nothing {
             out.truncate(before);
             out.push(Leaf::unusable(text, self.unknown(start)));
         }
@@ -157,7 +163,7 @@ impl Opener<'_> {
         found
     }
 
-    fn object<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    fn object<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
         let record = Record::at(start);
         let json = record.json;
         let mut add = |what| {
@@ -173,13 +179,13 @@ impl Opener<'_> {
                     row: Cow::Borrowed(row.start.value()),
                     form: row.form,
                 });
-                Found::Ours
+                FoundRecords::Ours
             }
             Class::OtherTable(table) => {
                 add(What::OtherTable(table));
                 match record.fields.as_ref().is_some_and(Fields::is_enveloped) {
-                    true => Found::Ours,
-                    false => Found::Others,
+                    true => FoundRecords::Ours,
+                    false => FoundRecords::Others,
                 }
             }
             Class::Wrapped { table, properties, form } => self.properties(json, table, &properties, &form, out),
@@ -194,15 +200,15 @@ impl Opener<'_> {
     fn properties<'a>(
         &mut self,
         record: &'a [u8],
-        table: Table,
+        table: InputTable,
         properties: &Cursor<'_, 'a>,
         form: &Form<'a>,
         out: &mut Vec<Leaf<'a>>,
-    ) -> Found {
+    ) -> FoundRecords {
         let mut rows = Vec::new();
         self.is_cut |= objects(properties.clone(), 0, &mut rows);
         if rows.is_empty() {
-            return Found::Nothing;
+            return FoundRecords::Nothing;
         }
         let is_one = rows.len() == 1;
         out.extend(rows.into_iter().map(|row| Leaf {
@@ -214,7 +220,7 @@ impl Opener<'_> {
                 form: form.clone(),
             },
         }));
-        Found::Ours
+        FoundRecords::Ours
     }
 
     fn unknown_object<'a>(
@@ -224,76 +230,78 @@ impl Opener<'_> {
         workspace: Option<Cow<'a, str>>,
         level: usize,
         out: &mut Vec<Leaf<'a>>,
-    ) -> Found {
+    ) -> FoundRecords {
         if self.ignored.has(start, self.room) {
             out.push(Leaf {
                 record: Cow::Borrowed(json),
                 what: What::Ignored,
             });
-            return Found::Others;
+            return FoundRecords::Others;
         }
         if let Some(audit) = audit::read(start) {
             out.push(Leaf {
                 record: Cow::Borrowed(json),
                 what: What::Row {
-                    table: Table::CloudAppEvents,
+                    table: InputTable::CloudAppEvents,
                     row: Cow::Owned(audit.row),
                     form: Form::Enveloped {
                         entra_tenant: audit.tenant.map(Cow::Owned),
                     },
                 },
             });
-            return Found::Ours;
+            return FoundRecords::Ours;
         }
         if self.alerts.has_id(start, self.room) {
             out.push(Leaf {
                 record: Cow::Borrowed(json),
                 what: What::Row {
-                    table: Table::SecurityAlert,
+                    table: InputTable::SecurityAlert,
                     row: Cow::Borrowed(json),
                     form: Form::Bare { workspace },
                 },
             });
-            return Found::Ours;
+            return FoundRecords::Ours;
         }
         match response::rows(start) {
             response::Response::None => self.members(start, level, out),
-            response::Response::Empty => Found::Empty,
+            response::Response::Empty => FoundRecords::Empty,
             response::Response::Rows(rows) => self.response(rows, json, level, out),
             response::Response::TooLarge => {
                 let error = "the rows of this answer would be far larger as objects; ask for fewer columns or with shorter names";
                 out.push(Leaf::unusable(json, Fault::new(Reason::TooLarge, error)));
-                Found::Others
+                FoundRecords::Others
             }
         }
     }
 
     /// Adds the rows of a response. Each row is an object that was made from the columns and the values.
-    fn response<'a>(&mut self, rows: Vec<Vec<u8>>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    fn response<'a>(&mut self, rows: Vec<Vec<u8>>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
         let before = out.len();
-        let (mut found, are_none) = (Found::Empty, rows.is_empty());
+        let (mut found, are_none) = (FoundRecords::Empty, rows.is_empty());
         for row in rows {
             let mut inner = Vec::new();
             let of_row = self.text(&row, level + 1, &mut inner);
             match of_row {
-                Found::Nothing | Found::Empty => {
+                FoundRecords::Nothing | FoundRecords::Empty => {
                     out.push(Leaf::unusable(row, Fault::new(Reason::UnknownRecord, NO_ROW)));
                 }
-                Found::Others | Found::Ours => out.extend(inner.into_iter().map(|leaf| -> Leaf<'a> { leaf.into_owned() })),
+                FoundRecords::Others | FoundRecords::Ours => {
+                    out.extend(inner.into_iter().map(|leaf| -> Leaf<'a> { leaf.into_owned() }))
+                }
             }
             found = found.max(of_row);
         }
-        if found < Found::Others && !are_none {
+        if found < FoundRecords::Others && !are_none {
             out.truncate(before);
             let error = "none of the rows of this answer is a row of a known table";
             out.push(Leaf::unusable(json, Fault::new(Reason::UnknownRecord, error)));
         }
-        found.max(Found::Empty)
+        found.max(FoundRecords::Empty)
     }
 
     /// Adds the records in the members of an object that is not a record itself.
-    fn members<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
-        let mut all = Found::Nothing;
+    fn members<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
+        let mut all = FoundRecords::Nothing;
         let mut cursor = start.clone();
         cursor.enter(b'{');
         while let Some(key) = cursor.key() {
@@ -303,7 +311,7 @@ impl Opener<'_> {
             let found = self.value(&member, level + 1, out);
             let is_list = unescape(key).is_some_and(|name| is_list_name(&name));
             // In other members, `Type` may mean anything and is not the name of a table.
-            match found == Found::Ours || (is_list && found > Found::Nothing) {
+            match found == FoundRecords::Ours || (is_list && found > FoundRecords::Nothing) {
                 true => all = all.max(found),
                 false => out.truncate(before),
             }
@@ -312,9 +320,9 @@ impl Opener<'_> {
     }
 
     /// Adds the records in a string that contains JSON, which may be in base64, or a broken batch.
-    fn string<'a>(&mut self, literal: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    fn string<'a>(&mut self, literal: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
         let Some(mut unescaped) = unescape(literal) else {
-            return Found::Nothing;
+            return FoundRecords::Nothing;
         };
         if let Some(decoded) = body::of_base_64(&unescaped) {
             unescaped = Cow::Owned(decoded);
@@ -323,19 +331,19 @@ impl Opener<'_> {
         if !matches!(unescaped.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
             || simdutf8::basic::from_utf8(unescaped).is_err()
         {
-            return Found::Nothing;
+            return FoundRecords::Nothing;
         }
         let mut inner = Vec::new();
         let mut found = self.text(unescaped, level + 1, &mut inner);
-        if found == Found::Nothing {
+        if found == FoundRecords::Nothing {
             inner.clear();
             found = broken::take_apart(self, unescaped, level + 1, &mut inner);
         }
-        if found >= Found::Others {
+        if found >= FoundRecords::Others {
             out.extend(inner.into_iter().map(|leaf| -> Leaf<'a> { leaf.into_owned() }));
             return found;
         }
-        Found::Nothing
+        FoundRecords::Nothing
     }
 
     /// Returns what is wrong with a value in which no record was found.

@@ -6,10 +6,10 @@ use crate::time::Widening;
 
 /// The facts about links that records contain.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Links(Arc<[Link]>);
+pub struct Links(Arc<[LinkFacts]>);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Link {
+struct LinkFacts {
     name: String,
     widening: Widening,
     pair_ids: PairIds,
@@ -33,7 +33,7 @@ impl Links {
             false => PairIds::ByPair,
             true => PairIds::ByPath,
         };
-        let links = settings.all_links().map(|(number, link)| Link {
+        let links = settings.all_links().map(|(number, link)| LinkFacts {
             name: link.name,
             widening: link.widening,
             pair_ids: match number {
@@ -52,7 +52,7 @@ impl Links {
         })
     }
 
-    fn get(&self, link: LinkId) -> Option<&Link> {
+    fn get(&self, link: LinkId) -> Option<&LinkFacts> {
         self.0.get(usize::from(link.0))
     }
 

@@ -149,11 +149,11 @@ impl Emitter {
                 Output::Summary(summary) => summary.key.link,
             },
         };
-        self.write(output, &headers, native::Alert::Whole, value);
+        self.write(output, &headers, native::AlertForm::Whole, value);
         if self.fits(output, &headers, value) {
             return Emitted::Record(headers);
         }
-        self.write(output, &headers, native::Alert::Cut, value);
+        self.write(output, &headers, native::AlertForm::Cut, value);
         match self.fits(output, &headers, value) {
             true => Emitted::Record(headers),
             false => Emitted::TooLarge(headers),
@@ -168,7 +168,7 @@ impl Emitter {
         }
     }
 
-    fn write(&self, output: &Output, headers: &Headers, how: native::Alert, value: &mut Vec<u8>) {
+    fn write(&self, output: &Output, headers: &Headers, how: native::AlertForm, value: &mut Vec<u8>) {
         value.clear();
         let write = match self.format {
             Format::Native => return native::write(output, headers, &self.links, how, value),
@@ -185,7 +185,7 @@ impl Emitter {
         };
         let mut cut = Vec::new();
         let alert = match (how, alert) {
-            (native::Alert::Cut, Some(row)) => {
+            (native::AlertForm::Cut, Some(row)) => {
                 cut::alert(row, &mut cut);
                 Some(cut.as_slice())
             }
@@ -222,7 +222,7 @@ struct OutputRecord<'a> {
     output: &'a Output,
     headers: &'a Headers,
     links: &'a Links,
-    how: native::Alert,
+    how: native::AlertForm,
     /// The SecurityAlert row, cut if necessary.
     alert: Option<&'a [u8]>,
     /// The CloudAppEvents row.

@@ -10,13 +10,13 @@ use crate::time::{EventTime, WallTime, Widening, Window};
 
 /// How much of the alert's row a record contains.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alert {
+pub(super) enum AlertForm {
     Whole,
     Cut,
 }
 
 /// Appends the record, including the rows.
-pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: Alert, out: &mut Vec<u8>) {
+pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: AlertForm, out: &mut Vec<u8>) {
     write_facts(output, headers, links, alert, out);
     let (alert_row, activity) = match output {
         Output::Row(row) => match &row.rows {
@@ -28,8 +28,8 @@ pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: Al
     if let Some(row) = alert_row {
         out.extend_from_slice(br#","alert":"#);
         match alert {
-            Alert::Whole => out.extend_from_slice(row),
-            Alert::Cut => cut::alert(row, out),
+            AlertForm::Whole => out.extend_from_slice(row),
+            AlertForm::Cut => cut::alert(row, out),
         }
     }
     if let Some(activity) = activity {
@@ -40,7 +40,7 @@ pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: Al
 }
 
 /// Appends the record without the rows. The caller must close the object.
-pub(super) fn write_facts(output: &Output, headers: &Headers, links: &Links, alert: Alert, out: &mut Vec<u8>) {
+pub(super) fn write_facts(output: &Output, headers: &Headers, links: &Links, alert: AlertForm, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"schema":"alerttrail/1","kind":""#);
     out.extend_from_slice(headers.kind.as_str().as_bytes());
     out.extend_from_slice(br#"","op":""#);
@@ -58,7 +58,7 @@ pub(super) fn write_facts(output: &Output, headers: &Headers, links: &Links, ale
             summary.row.is_some()
         }
     };
-    if alert == Alert::Cut && has_alert {
+    if alert == AlertForm::Cut && has_alert {
         out.extend_from_slice(br#","truncated":["alert"]"#);
     }
 }

@@ -107,7 +107,7 @@ fn write_metadata(record: &OutputRecord<'_>, table: &str, original: Option<impl 
             metadata.text("tenant_uid", record.tenant());
         }
         metadata.text("log_name", table);
-        if record.how == native::Alert::Cut && record.alert.is_some() {
+        if record.how == native::AlertForm::Cut && record.alert.is_some() {
             metadata.plain("is_truncated", true);
         }
     });

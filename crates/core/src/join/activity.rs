@@ -27,7 +27,7 @@ struct Storing<'a> {
 }
 
 /// What happened to an activity.
-enum Outcome {
+enum StoreOutcome {
     /// It was stored under at least one key under which it was not stored before.
     New,
     /// It was already stored under all its keys, including one of this link.
@@ -62,11 +62,11 @@ impl<'a> Storing<'a> {
         Ok(true)
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> StoreOutcome {
         match (self.first, self.known) {
-            (Some(_), _) => Outcome::New,
-            (None, Some(link)) => Outcome::Known(link),
-            (None, None) => Outcome::Expired,
+            (Some(_), _) => StoreOutcome::New,
+            (None, Some(link)) => StoreOutcome::Known(link),
+            (None, None) => StoreOutcome::Expired,
         }
     }
 }
@@ -88,14 +88,14 @@ impl Joiner {
             }
         }
         match storing.outcome() {
-            Outcome::New => {
+            StoreOutcome::New => {
                 let day = activity.time.day();
                 if self.days.insert(day) {
                     txn.put(Table::Meta, keys::day(day), Vec::new());
                 }
             }
-            Outcome::Known(link) => self.counts.of(link).redelivered_activities += 1,
-            Outcome::Expired => {}
+            StoreOutcome::Known(link) => self.counts.of(link).redelivered_activities += 1,
+            StoreOutcome::Expired => {}
         }
         Ok(())
     }

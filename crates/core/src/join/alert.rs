@@ -3,7 +3,7 @@
 use super::Joiner;
 use super::output::{AlertUpdates, CloseResult, ClosedBy, Op, Reason};
 use super::state::{AlertState, KeyState};
-use super::work::{Rows, Step, closed_by_watermark, load, save};
+use super::work::{AlertPairs, Step, closed_by_watermark, load, save};
 use crate::record::{LinkId, LinkedAlert, Text, Version};
 use crate::repartition::{AlertVersion, LinkVersion};
 use crate::store::keys::Timer;
@@ -30,7 +30,7 @@ impl Joiner {
         alert: &LinkedAlert,
         version: &AlertVersion<'_>,
         by_link: &LinkVersion,
-        again: &mut Vec<Rows>,
+        again: &mut Vec<AlertPairs>,
         txn: &mut Txn<'_, B>,
     ) -> Result<(), Error> {
         let before = load(alert, txn)?;
@@ -81,7 +81,7 @@ impl Joiner {
         state: &mut AlertState,
         before: AlertState,
         closed_by: ClosedBy,
-        again: &mut Vec<Rows>,
+        again: &mut Vec<AlertPairs>,
     ) {
         let (old, new) = (before.window, state.window);
         for was in before.keys.iter().filter(|was| state.key(&was.correlation_id).is_none()) {
@@ -112,7 +112,7 @@ impl Joiner {
                         let id = &key.correlation_id;
                         // These rows follow all other outputs of the record, so the positions of the others do not
                         // depend on the setting, and the setting may change between two starts.
-                        again.push(Rows::new(alert, id, stays, Op::Upsert, Reason::AlertUpdated));
+                        again.push(AlertPairs::new(alert, id, stays, Op::Upsert, Reason::AlertUpdated));
                     }
                 }
                 None => self.close_key(alert, key, new, closed_by, Reason::AlertUpdated),
@@ -163,7 +163,7 @@ impl Joiner {
 
     fn plan_rows(&mut self, alert: &LinkedAlert, correlation_id: &Text, part: Window, op: Op, reason: Reason) {
         if !part.is_empty() {
-            let rows = Rows::new(alert, correlation_id, part, op, reason);
+            let rows = AlertPairs::new(alert, correlation_id, part, op, reason);
             self.work.push_back(Step::Rows(rows));
         }
     }

@@ -3,7 +3,7 @@
 use super::Joiner;
 use super::output::{CloseResult, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
 use super::state::{AlertState, KeyState};
-use super::work::{Rows, Step, activity_row, alert_row, closed_by_watermark, load, save};
+use super::work::{AlertPairs, Step, activity_row, alert_row, closed_by_watermark, load, save};
 use crate::record::{Key, LinkedAlert, Text};
 use crate::repartition::WatermarkUpdate;
 use crate::store::keys::Timer;
@@ -96,7 +96,7 @@ impl Joiner {
                 correlation_id: key.correlation_id.clone(),
             });
             if !window.is_empty() {
-                let rows = Rows::new(alert, &key.correlation_id, window, Op::Upsert, Reason::WindowClosed);
+                let rows = AlertPairs::new(alert, &key.correlation_id, window, Op::Upsert, Reason::WindowClosed);
                 self.work.push_front(Step::Rows(rows));
             }
         }

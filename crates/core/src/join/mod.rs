@@ -70,7 +70,7 @@ pub struct Joiner {
     /// For each link with a shorter retention than the others, the day before which its activities have been deleted
     /// since the process started.
     dropped: BTreeMap<LinkId, i64>,
-    progress: Progress,
+    progress: AppliedProgress,
     /// What is left to do for the record applied last.
     work: VecDeque<Step>,
     /// The days on which there are activities: a window may be as long as the calendar, and is looked up day by day.
@@ -87,7 +87,7 @@ pub struct Joiner {
 
 /// How far the log has been applied.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-struct Progress {
+struct AppliedProgress {
     /// The offset of the first repartition record that has not been applied.
     next_offset: i64,
     /// How many outputs of the record applied last have been made.
@@ -205,7 +205,7 @@ impl Joiner {
     pub fn open<R: Reads>(base: &R, retention: impl Into<Retention>) -> Result<Self, Error> {
         let progress = match base.get(Table::Meta, keys::PROGRESS)? {
             Some(bytes) => state::decode(&bytes, "position")?,
-            None => Progress::default(),
+            None => AppliedProgress::default(),
         };
         let work = match base.get(Table::Meta, keys::WORK)? {
             Some(bytes) => state::decode(&bytes, "list of work")?,

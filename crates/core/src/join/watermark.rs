@@ -22,7 +22,7 @@ pub(super) struct Watermarks {
     /// All input topics with their partition counts, according to the router with the latest clock.
     topics: Vec<(String, u32)>,
     listed_at: Option<WallTime>,
-    sources: BTreeMap<(String, u32), Source>,
+    sources: BTreeMap<(String, u32), ReportedSource>,
     /// The greatest watermark that activities have moved.
     by_activities: Option<EventTime>,
     /// The watermark.
@@ -32,7 +32,7 @@ pub(super) struct Watermarks {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Source {
+struct ReportedSource {
     time: Option<EventTime>,
     idle: bool,
     reported_at: WallTime,
@@ -42,7 +42,7 @@ struct Source {
     rejected: u64,
 }
 
-impl Source {
+impl ReportedSource {
     fn is_idle(&self, now: WallTime) -> bool {
         self.idle && now.since(self.reported_at) <= IDLE_LEASE
     }
@@ -83,7 +83,7 @@ impl Watermarks {
     /// partitions.
     pub(super) fn sources(&self) -> Arc<[SourceState]> {
         let now = self.wall.unwrap_or(WallTime(i64::MAX));
-        let state = |((topic, partition), source): (&(String, u32), &Source)| SourceState {
+        let state = |((topic, partition), source): (&(String, u32), &ReportedSource)| SourceState {
             topic: topic.clone(),
             partition: *partition,
             position: source.position,
@@ -126,14 +126,17 @@ impl Watermarks {
     /// read further, so the latest one counts. The statement that it is not idle always counts, because it can only
     /// delay a close.
     fn hear(&mut self, mark: &SourceWatermark, wall: WallTime) {
-        let source = self.sources.entry((mark.topic.clone(), mark.partition)).or_insert(Source {
-            time: None,
-            idle: false,
-            reported_at: wall,
-            position: mark.position,
-            since: wall,
-            rejected: 0,
-        });
+        let source = self
+            .sources
+            .entry((mark.topic.clone(), mark.partition))
+            .or_insert(ReportedSource {
+                time: None,
+                idle: false,
+                reported_at: wall,
+                position: mark.position,
+                since: wall,
+                rejected: 0,
+            });
         source.rejected += mark.rejected;
         if mark.time > source.time {
             source.time = mark.time;

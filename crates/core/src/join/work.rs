@@ -25,7 +25,7 @@ pub(super) enum Step {
     /// Closes the alerts whose deadlines are at or before this time.
     DeadlinesUntil { time: WallTime },
     /// Emits the pairs of an alert and the activities of a key within a window.
-    Rows(Rows),
+    Rows(AlertPairs),
     /// Emits a pair for every closed alert whose window contains this activity.
     Late(Late),
     /// Emits the next summary of an alert under a key.
@@ -41,12 +41,12 @@ pub(super) enum Step {
     /// Deletes what is before the retention cut-off.
     Evict,
     /// Emits again pairs that were emitted before, with the alert's newest version.
-    Again(Rows),
+    Again(AlertPairs),
 }
 
 /// Pairs of one alert.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Rows {
+pub(super) struct AlertPairs {
     pub(super) alert: LinkedAlert,
     pub(super) key: Key,
     pub(super) window: Window,
@@ -55,7 +55,7 @@ pub(super) struct Rows {
     pub(super) sent: Sent,
 }
 
-impl Rows {
+impl AlertPairs {
     pub(super) fn new(alert: &LinkedAlert, correlation_id: &Text, window: Window, op: Op, reason: Reason) -> Self {
         Self {
             alert: alert.clone(),
@@ -124,7 +124,7 @@ impl Joiner {
     }
 
     /// Emits pairs until all are emitted or `out` is full.
-    fn rows<B: Backend>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
+    fn rows<B: Backend>(&mut self, rows: &mut AlertPairs, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
         let window = rows.window.not_before(self.cutoff(rows.key.link));
         let alert_row = match rows.op {
             Op::Upsert => Some(alert_row(&rows.alert, txn)?),
@@ -176,7 +176,7 @@ impl Joiner {
 
     /// Counts the emitted pairs, and updates the alert's result under the key accordingly, unless the alert no longer
     /// has that key.
-    fn rows_sent<B: Backend>(&mut self, rows: &Rows, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn rows_sent<B: Backend>(&mut self, rows: &AlertPairs, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let counts = self.counts.of(rows.key.link);
         match rows.op {
             Op::Upsert => counts.upserts += rows.sent.count,

@@ -16,7 +16,7 @@ pub struct Canonical {
     /// The form as far as it is written. The members of an object are in the order of the text until it ends.
     form: Vec<u8>,
     /// The members read so far of the objects that have not ended, the innermost last.
-    open: Vec<Member>,
+    open: Vec<MemberSpan>,
     /// The members of the object that ends, by rank and position.
     order: Vec<Ordinal>,
     /// The members of the object that ends, in their final order.
@@ -24,7 +24,7 @@ pub struct Canonical {
 }
 
 /// A member of an object that has not ended.
-struct Member {
+struct MemberSpan {
     /// The span of the key in the text.
     key: Range<usize>,
     /// The first eight bytes of the key, which almost always determine its order.
@@ -87,7 +87,7 @@ impl Canonical {
                 }
                 self.form.push(b':');
                 self.write(cursor, levels, &|_| false)?;
-                let mut member = Member {
+                let mut member = MemberSpan {
                     key,
                     rank: 0,
                     escaped,
@@ -160,7 +160,7 @@ impl Canonical {
     }
 }
 
-impl Member {
+impl MemberSpan {
     /// Returns the unescaped key, in WTF-8.
     fn name<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let literal = &text[self.key.clone()];

@@ -12,17 +12,17 @@ use crate::time::{EventTime, WallTime};
 #[derive(Debug, Default)]
 pub struct Progress {
     /// In the order of topics and partitions.
-    sources: Vec<Source>,
+    sources: Vec<SourceProgress>,
     /// The index of the partition that was read last, because several messages in a row usually come from one
     /// partition.
     last: usize,
     /// The partitions that were revoked, in the state that they had then: after a rebalance, most are assigned again at
     /// once.
-    left: Vec<Source>,
+    left: Vec<SourceProgress>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct SourceProgress {
     topic: String,
     partition: u32,
     position: i64,
@@ -66,7 +66,7 @@ impl Progress {
             .position(|left| left.partition == partition && left.topic == topic);
         let known = known.map(|place| self.left.swap_remove(place));
         let known = known.filter(|known| position <= known.position);
-        let source = Source {
+        let source = SourceProgress {
             topic: topic.to_owned(),
             partition,
             position,
@@ -84,12 +84,12 @@ impl Progress {
 
     /// Returns the index of the partition, or the index at which it must be inserted.
     fn find(&self, topic: &str, partition: u32) -> Result<usize, usize> {
-        let key = |source: &Source| source.topic.as_str().cmp(topic).then(source.partition.cmp(&partition));
+        let key = |source: &SourceProgress| source.topic.as_str().cmp(topic).then(source.partition.cmp(&partition));
         self.sources.binary_search_by(key)
     }
 
-    fn get(&mut self, topic: &str, partition: u32) -> Option<&mut Source> {
-        let is_last = |source: &Source| source.partition == partition && source.topic == topic;
+    fn get(&mut self, topic: &str, partition: u32) -> Option<&mut SourceProgress> {
+        let is_last = |source: &SourceProgress| source.partition == partition && source.topic == topic;
         if !self.sources.get(self.last).is_some_and(is_last) {
             self.last = self.find(topic, partition).ok()?;
         }
@@ -176,7 +176,7 @@ impl Progress {
 
 /// A partition that has just been read.
 pub struct Read<'a> {
-    source: &'a mut Source,
+    source: &'a mut SourceProgress,
 }
 
 impl Read<'_> {
@@ -193,7 +193,7 @@ impl Read<'_> {
     }
 }
 
-impl Source {
+impl SourceProgress {
     /// Returns whether there has been no activity for the whole timeout, and everything that existed when the timeout
     /// began has been read. That no message arrives proves nothing: a throttled broker answers a fetch with no
     /// messages.
@@ -226,14 +226,14 @@ pub type Positions = BTreeMap<(String, i32), i64>;
 /// The messages that were read, in order, with the acknowledgements that are pending for them.
 #[derive(Debug, Default)]
 pub struct OffsetTracker<A> {
-    open: Group<A>,
-    closed: VecDeque<Group<A>>,
+    open: TrackedMessages<A>,
+    closed: VecDeque<TrackedMessages<A>>,
     changed: Positions,
 }
 
 /// Messages that were read one after the other, and what was sent because of them.
 #[derive(Debug, Default)]
-struct Group<A> {
+struct TrackedMessages<A> {
     acks: Arc<A>,
     /// In the order in which partitions were first read.
     positions: Vec<Next>,
@@ -259,7 +259,7 @@ impl<A: Acks> OffsetTracker<A> {
     /// Notes that a message was read. What is sent because of it must be counted in the returned pending
     /// acknowledgements.
     pub fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<A> {
-        let Group { positions, last, .. } = &mut self.open;
+        let TrackedMessages { positions, last, .. } = &mut self.open;
         if !positions.get(*last).is_some_and(|next| next.is_of(topic, partition)) {
             let known = positions.iter().position(|next| next.is_of(topic, partition));
             *last = known.unwrap_or_else(|| {

@@ -4,11 +4,11 @@ use super::{Backend, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table}
 /// the state is being moved, one part of it is in memory and one part in the base: use it only for state that is
 /// discarded after any failure.
 pub struct Spilling<B> {
-    state: State<B>,
+    state: Location<B>,
     limit: usize,
 }
 
-enum State<B> {
+enum Location<B> {
     Memory(Memory, Open<B>),
     Moved(B),
 }
@@ -21,20 +21,20 @@ impl<B: Backend> Spilling<B> {
     /// base must be empty.
     pub fn new(limit: usize, open: impl Fn() -> Result<B, Error> + 'static) -> Self {
         Self {
-            state: State::Memory(Memory::default(), Box::new(open)),
+            state: Location::Memory(Memory::default(), Box::new(open)),
             limit,
         }
     }
 
     /// Returns whether the state has been moved out of memory.
     pub fn has_moved(&self) -> bool {
-        matches!(self.state, State::Moved(_))
+        matches!(self.state, Location::Moved(_))
     }
 
     fn base(&self) -> &dyn Backend {
         match &self.state {
-            State::Memory(memory, _) => memory,
-            State::Moved(base) => base,
+            Location::Memory(memory, _) => memory,
+            Location::Moved(base) => base,
         }
     }
 }
@@ -52,15 +52,15 @@ impl<B: Backend> Reads for Spilling<B> {
 impl<B: Backend> Backend for Spilling<B> {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         match &mut self.state {
-            State::Moved(base) => base.write(batch),
-            State::Memory(memory, open) => {
+            Location::Moved(base) => base.write(batch),
+            Location::Memory(memory, open) => {
                 memory.write(batch)?;
                 if memory.bytes() > self.limit {
                     let mut base = open()?;
                     std::mem::take(memory)
                         .into_batches()
                         .try_for_each(|batch| base.write(batch))?;
-                    self.state = State::Moved(base);
+                    self.state = Location::Moved(base);
                 }
                 Ok(())
             }

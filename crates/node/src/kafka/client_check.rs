@@ -15,7 +15,7 @@ use crate::config::{Config, Delivery, property_names};
 
 /// The kind of client to create.
 #[derive(Clone, Copy)]
-enum Kind {
+enum ClientKind {
     Consumer,
     Producer,
 }
@@ -26,22 +26,22 @@ pub fn problems(config: &Config) -> Vec<String> {
     let kinds = [
         (
             "consumer",
-            Kind::Consumer,
+            ClientKind::Consumer,
             clients::consumer_settings(config, "route", Some("trial")),
         ),
-        ("reader", Kind::Consumer, clients::reader_settings(config, "check")),
+        ("reader", ClientKind::Consumer, clients::reader_settings(config, "check")),
         (
             "producer",
-            Kind::Producer,
+            ClientKind::Producer,
             clients::producer_settings(config, "route", "2", None),
         ),
-        ("metadata client", Kind::Consumer, clients::admin_settings(config)),
-        ("admin client", Kind::Producer, clients::admin_settings(config)),
+        ("metadata client", ClientKind::Consumer, clients::admin_settings(config)),
+        ("admin client", ClientKind::Producer, clients::admin_settings(config)),
     ];
     let transactional = (config.output.delivery == Delivery::ExactlyOnce).then(|| {
         let id = format!("{}-trial", config.application.id);
         let settings = clients::transactional_producer_settings(config, "join", &id, None);
-        ("transactional producer", Kind::Producer, settings)
+        ("transactional producer", ClientKind::Producer, settings)
     });
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
@@ -85,10 +85,10 @@ fn remove_servers(settings: &mut ClientConfig) {
     }
 }
 
-fn attempt(kind: Kind, settings: &ClientConfig) -> Result<(), KafkaError> {
+fn attempt(kind: ClientKind, settings: &ClientConfig) -> Result<(), KafkaError> {
     match kind {
-        Kind::Consumer => settings.create_with_context::<_, BaseConsumer<Quiet>>(Quiet).map(drop),
-        Kind::Producer => settings.create_with_context::<_, BaseProducer<Quiet>>(Quiet).map(drop),
+        ClientKind::Consumer => settings.create_with_context::<_, BaseConsumer<Quiet>>(Quiet).map(drop),
+        ClientKind::Producer => settings.create_with_context::<_, BaseProducer<Quiet>>(Quiet).map(drop),
     }
 }
 

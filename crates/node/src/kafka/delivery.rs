@@ -103,7 +103,7 @@ impl Refused {
     }
 }
 
-pub(super) struct Context {
+pub(super) struct DeliveryContext {
     reports: Arc<Reports>,
     /// Whether messages belong to transactions. If so, no message is sent again: the transaction is aborted and
     /// repeated.
@@ -143,7 +143,7 @@ pub(super) fn advice(cause: &KafkaError) -> &'static str {
     }
 }
 
-impl ClientContext for Context {
+impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         clients::log(level, facility, message);
     }
@@ -156,7 +156,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ProducerContext for Context {
+impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = Arc<PendingAcks>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, acks: Arc<PendingAcks>) {
@@ -233,7 +233,7 @@ impl SendOutcome {
 /// Sends messages. Each is appended once, and the order within each partition is kept unless the broker refused a
 /// message.
 pub struct Sender {
-    pub(super) producer: PolledProducer<Context>,
+    pub(super) producer: PolledProducer<DeliveryContext>,
     reports: Arc<Reports>,
 }
 
@@ -246,7 +246,7 @@ impl Sender {
     /// Creates a sender for messages that go to this number of partitions, if it is known.
     pub fn to_partitions(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>) -> Result<Self, Error> {
         let reports = Arc::new(Reports::default());
-        let context = Context {
+        let context = DeliveryContext {
             reports: Arc::clone(&reports),
             transactional: false,
         };
@@ -264,7 +264,7 @@ impl Sender {
         partitions: Option<u32>,
     ) -> Result<Self, Error> {
         let reports = Arc::new(Reports::default());
-        let context = Context {
+        let context = DeliveryContext {
             reports: Arc::clone(&reports),
             transactional: true,
         };

@@ -24,9 +24,9 @@ pub struct ExclusiveLock {
 }
 
 /// Context of the lock's consumer. It never reads, so a missing offset is not an error.
-struct Member;
+struct LockContext;
 
-impl ClientContext for Member {
+impl ClientContext for LockContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         clients::log(level, facility, message);
     }
@@ -36,7 +36,7 @@ impl ClientContext for Member {
     }
 }
 
-impl ConsumerContext for Member {}
+impl ConsumerContext for LockContext {}
 
 impl ExclusiveLock {
     /// Joins the group `<application.id>-<stage>` with a subscription to `topic` that is never read. Fails if the group
@@ -44,7 +44,7 @@ impl ExclusiveLock {
     /// counts as a member until its session times out.
     pub fn acquire(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
         let group = format!("{}-{stage}", config.application.id);
-        let consumer: BaseConsumer<Member> = clients::consumer(config, stage, None, Member)?;
+        let consumer: BaseConsumer<LockContext> = clients::consumer(config, stage, None, LockContext)?;
         let failed = |cause: String| Error::Unreachable {
             servers: config.kafka.bootstrap_servers.clone(),
             what: format!("the consumer group {group}"),

@@ -12,7 +12,7 @@ use crate::config::Config;
 
 /// A consumer group that the broker knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Group {
+pub struct ConsumerGroup {
     /// Its name.
     pub name: String,
     /// Its current members, as client id and address. A process that was killed counts until its session times out.
@@ -26,7 +26,7 @@ pub fn names(config: &Config) -> [String; 2] {
 }
 
 /// Returns the group of this name, or `None` if the broker has none.
-pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
+pub fn find(config: &Config, name: &str) -> Result<Option<ConsumerGroup>, Error> {
     let consumer: BaseConsumer<Logged> = clients::admin(config, Logged)?;
     let list = consumer.fetch_group_list(Some(name), TIMEOUT);
     let list = list.map_err(|cause| Error::Unreachable {
@@ -37,7 +37,7 @@ pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
     let found = list.groups().iter().find(|group| group.name() == name);
     // A broker describes a group that does not exist as dead.
     let found = found.filter(|group| group.state() != "Dead");
-    Ok(found.map(|group| Group {
+    Ok(found.map(|group| ConsumerGroup {
         name: name.to_owned(),
         members: group.members().iter().map(member).collect(),
     }))

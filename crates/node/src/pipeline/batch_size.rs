@@ -17,11 +17,11 @@ const SLOW: Duration = Duration::from_secs(2);
 /// The size of transactions, adapted to their durations.
 #[derive(Debug)]
 pub(super) struct AdaptiveBatchSize {
-    state: Mutex<State>,
+    state: Mutex<Sizes>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct Sizes {
     /// The size of the next one.
     next: Limit,
     /// The size of the one that began last.
@@ -32,7 +32,7 @@ impl Default for AdaptiveBatchSize {
     fn default() -> Self {
         let first = scaled(Limit::default(), 1, FIRST_SHARE);
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(Sizes {
                 next: first,
                 begun: first,
             }),

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::batch_size::AdaptiveBatchSize;
 use super::idle_sources::IdleSources;
-use super::join_assignment::Context;
+use super::join_assignment::JoinContext;
 use super::join_batch::{BatchOutcome, Inbox, Out, Performer, commit_position};
 use super::next_close::NextClose;
 use super::partition_tasks::PartitionTasks;
@@ -52,7 +52,7 @@ pub(super) struct Join<'c> {
     config: &'c Config,
     work: Work<'c>,
     /// Dropped last, so that the partitions are given up after everything else has ended.
-    consumer: BaseConsumer<Context>,
+    consumer: BaseConsumer<JoinContext>,
 }
 
 /// Everything but the consumer, which the messages in the inboxes borrow from.
@@ -80,7 +80,7 @@ impl<'c> Join<'c> {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         let id = Some(instance.dir.instance_id());
-        let consumer: BaseConsumer<Context> = clients::consumer(config, "join", id, Context::new(config))?;
+        let consumer: BaseConsumer<JoinContext> = clients::consumer(config, "join", id, JoinContext::new(config))?;
         let topic = config.repartition.topic.clone();
         let outputs = topics::partitions(&consumer, &config.output.topic).ok().flatten();
         consumer
@@ -118,7 +118,7 @@ impl<'c> Join<'c> {
 
 impl Work<'_> {
     /// Runs until a shutdown is requested. A batch in progress is finished first, so no batch is left half done.
-    fn run(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+    fn run(&mut self, config: &Config, consumer: &BaseConsumer<JoinContext>) -> Result<(), Error> {
         let mut inboxes: BTreeMap<i32, Inbox<'_>> = BTreeMap::new();
         while !self.shutdown.is_requested() {
             self.heartbeat.record();
@@ -147,7 +147,7 @@ impl Work<'_> {
     }
 
     /// Opens newly assigned partitions, closes revoked ones, and starts to read at the positions of the states.
-    fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+    fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<JoinContext>) -> Result<(), Error> {
         let context = consumer.context();
         let partitions = context.take()?;
         let _span = tracing::debug_span!("join.take_over", partitions = partitions.len()).entered();
@@ -212,7 +212,7 @@ impl Work<'_> {
     }
 
     /// Reads repartition records, as many as the limits allow.
-    fn read<'m>(&self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
+    fn read<'m>(&self, consumer: &'m BaseConsumer<JoinContext>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
         let (mut count, mut bytes) = inboxes.values().fold((0, 0), |(count, bytes), inbox| {
             (count + inbox.messages.len(), bytes + inbox.bytes)
         });
@@ -239,7 +239,11 @@ impl Work<'_> {
     }
 
     /// Runs one batch of every partition that has work.
-    fn apply<'m>(&mut self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
+    fn apply<'m>(
+        &mut self,
+        consumer: &'m BaseConsumer<JoinContext>,
+        inboxes: &mut BTreeMap<i32, Inbox<'m>>,
+    ) -> Result<(), Error> {
         for task in self.tasks.iter_mut().filter(|task| task.joiner.has_work()) {
             inboxes.entry(task.partition).or_default();
         }
@@ -312,7 +316,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn pause(&self, consumer: &BaseConsumer<Context>, partition: i32, pause: bool) -> Result<(), Error> {
+    fn pause(&self, consumer: &BaseConsumer<JoinContext>, partition: i32, pause: bool) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         let paused = match pause {
@@ -324,7 +328,7 @@ impl Work<'_> {
 
     /// Commits how far the output has been sent, where this has changed, and updates the metrics about the size of the
     /// states.
-    fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
+    fn record(&mut self, consumer: &BaseConsumer<JoinContext>, mode: CommitMode) -> Result<(), Error> {
         self.recorded = clock::start();
         consumer.context().record(consumer, mode);
         // Every router sends its watermark updates to every partition, so any partition knows all source partitions.
@@ -340,7 +344,7 @@ impl Work<'_> {
 
     /// Checks partitions that deliver nothing: consumers have been seen to hang for ever although records were
     /// available. Over a slow connection, a partition must wait for the others.
-    fn check_for_stalls(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+    fn check_for_stalls(&mut self, consumer: &BaseConsumer<JoinContext>) -> Result<(), Error> {
         let last = self.tasks.iter_mut().map(|task| task.last_received).max();
         let timeout = match last.is_some_and(|last| last.elapsed() < STALL_TIMEOUT) {
             true => PARTITION_STALL_TIMEOUT,
@@ -367,7 +371,7 @@ impl Work<'_> {
 
     /// Closes partitions whose folder was deleted. RocksDB continues to work without the folder until it needs another
     /// file, and then fails.
-    fn check_folders(&mut self, consumer: &BaseConsumer<Context>) {
+    fn check_folders(&mut self, consumer: &BaseConsumer<JoinContext>) {
         for partition in self.tasks.without_folder() {
             tracing::error!(
                 partition,

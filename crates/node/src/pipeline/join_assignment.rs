@@ -19,15 +19,15 @@ use crate::kafka::membership::Membership;
 use crate::kafka::{self, clients, topics};
 
 /// Records which partitions are assigned and revoked.
-pub(super) struct Context {
+pub(super) struct JoinContext {
     topic: String,
     delivery: Delivery,
     pub(super) membership: Membership,
-    state: Mutex<State>,
+    state: Mutex<AssignmentState>,
 }
 
 #[derive(Default)]
-struct State {
+struct AssignmentState {
     changed: bool,
     partitions: Vec<i32>,
     /// How far the output of the partitions has been sent, where that is not committed yet.
@@ -35,7 +35,7 @@ struct State {
     failed: Option<KafkaError>,
 }
 
-impl Context {
+impl JoinContext {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             topic: config.repartition.topic.clone(),
@@ -45,7 +45,7 @@ impl Context {
         }
     }
 
-    /// Returns whether partitions were assigned or revoked since the last [`Context::take`].
+    /// Returns whether partitions were assigned or revoked since the last [`JoinContext::take`].
     pub(super) fn is_changed(&self) -> bool {
         self.state().changed
     }
@@ -107,7 +107,7 @@ impl Context {
         kafka::Error::read(&self.topic, cause)
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, AssignmentState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,7 +132,7 @@ pub(super) fn record_of(topic: &str, positions: impl IntoIterator<Item = (i32, P
     list
 }
 
-impl ClientContext for Context {
+impl ClientContext for JoinContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         clients::log(level, facility, message);
     }
@@ -142,7 +142,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for JoinContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {

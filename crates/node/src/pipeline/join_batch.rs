@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
 use super::Error;
-use super::join_assignment::{self, Context};
+use super::join_assignment::{self, JoinContext};
 use super::partition_tasks::PartitionTask;
 use super::poll_keep_alive::PollKeepAlive;
 use crate::clock;
@@ -66,7 +66,7 @@ pub(super) struct Performer<'p, 'c, 's> {
     /// The digest of the settings that every watermark update must have.
     pub(super) settings: [u8; 32],
     pub(super) keep_alive: &'p mut PollKeepAlive<'c, 's>,
-    pub(super) consumer: &'p BaseConsumer<Context>,
+    pub(super) consumer: &'p BaseConsumer<JoinContext>,
 }
 
 impl Performer<'_, '_, '_> {
@@ -182,7 +182,7 @@ fn note_position(task: &mut PartitionTask) -> Result<Outcome, Error> {
 
 /// Commits the position in a transaction of its own, if that has not been done. With at-least-once delivery it does
 /// nothing, because each batch offers the position to the group.
-pub(super) fn commit_position(task: &mut PartitionTask, out: &Out, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+pub(super) fn commit_position(task: &mut PartitionTask, out: &Out, consumer: &BaseConsumer<JoinContext>) -> Result<(), Error> {
     task.order.request_commit();
     loop {
         let outcome = match task.order.next() {
@@ -337,7 +337,7 @@ impl Out {
     }
 
     /// Adds the position to the transaction, as a member of the group that `consumer` belongs to.
-    fn add_offsets(&self, task: &PartitionTask, consumer: &BaseConsumer<Context>) -> Result<Outcome, Error> {
+    fn add_offsets(&self, task: &PartitionTask, consumer: &BaseConsumer<JoinContext>) -> Result<Outcome, Error> {
         if let Some(transactions) = &task.transactions {
             let list = join_assignment::record_of(&self.topics.log, [(task.partition, task.joiner.position())]);
             transactions.add_offsets(&list, consumer.group_metadata().as_ref())?;

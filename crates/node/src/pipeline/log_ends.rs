@@ -12,7 +12,7 @@ use super::Error;
 use super::exposed::Exposed;
 use super::idle_sources::IdleSources;
 use super::outputs;
-use super::route_assignment::Context;
+use super::route_assignment::RouteContext;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::topics;
@@ -31,7 +31,7 @@ pub(super) enum LogEnd {
 }
 
 /// What the thread requests.
-struct Wanted {
+struct LogEndRequest {
     /// The topics whose partitions are counted.
     topics: Vec<String>,
     /// The repartition topic, which is one of them. Its log-end offsets are only exposed.
@@ -40,7 +40,7 @@ struct Wanted {
     every: Duration,
 }
 
-impl Wanted {
+impl LogEndRequest {
     fn new(config: &Config) -> Self {
         let mut topics = config.input.topics.clone();
         topics.push(config.repartition.topic.clone());
@@ -63,13 +63,13 @@ pub(super) struct LogEnds {
 impl LogEnds {
     /// Starts the thread. It ends after a shutdown request, and when the consumer is dropped.
     pub(super) fn watch(
-        consumer: Weak<BaseConsumer<Context>>,
+        consumer: Weak<BaseConsumer<RouteContext>>,
         config: &Config,
         shutdown: Shutdown,
         exposed: Arc<Exposed>,
         idle_sources: Arc<IdleSources>,
     ) -> Result<Self, Error> {
-        let wanted = Wanted::new(config);
+        let wanted = LogEndRequest::new(config);
         let (send, responses) = mpsc::sync_channel(10_000);
         let is_stopped = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&is_stopped);
@@ -133,7 +133,7 @@ impl LogEnds {
 }
 
 /// Exposes the log-end offsets of the repartition topic, which show how far JOIN lags behind.
-fn expose_log_ends(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
+fn expose_log_ends(consumer: &BaseConsumer<RouteContext>, topic: &str, count: u32, exposed: &Exposed) {
     let partitions: Vec<_> = (0..i32::try_from(count).unwrap_or(0))
         .map(|partition| (topic.to_owned(), partition))
         .collect();

@@ -46,7 +46,7 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
             && back
                 .step(&mut |offset, update| last = Some((offset, update.settings)))
                 .map_err(read)?
-                == Step::Read
+                == BackwardStep::Read
         {}
         match last {
             Some((offset, found)) if found != settings => {
@@ -67,19 +67,22 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
 /// Returns how far routers report to have read these source partitions: everything before such a position is in the
 /// log. It is the least over the partitions of the log that report one. Source partitions without a position were not
 /// read recently.
-pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<BTreeMap<Source, i64>, kafka::Error> {
+pub(super) fn read_before(
+    config: &Config,
+    wanted: BTreeSet<SourcePartition>,
+) -> Result<BTreeMap<SourcePartition, i64>, kafka::Error> {
     let mut wanted = wanted;
     let topic = &config.repartition.topic;
     let read = |cause| kafka::Error::read(topic, cause);
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "settings", None, Logged)?;
     let count = topics::partitions(&consumer, topic).map_err(read)?.unwrap_or(0);
-    let mut least: BTreeMap<Source, i64> = BTreeMap::new();
+    let mut least: BTreeMap<SourcePartition, i64> = BTreeMap::new();
     for partition in 0..i32::try_from(count).unwrap_or(0) {
         let mut back = Backwards::new(&consumer, topic, partition).map_err(read)?;
-        let mut found = Found::default();
+        let mut found = LastPositions::default();
         while !found.is_enough(&wanted) && back.step <= MAX_STEP {
-            let mut part = Found::default();
-            if back.step(&mut |_, update| part.add(&update)).map_err(read)? == Step::Begin {
+            let mut part = LastPositions::default();
+            if back.step(&mut |_, update| part.add(&update)).map_err(read)? == BackwardStep::Begin {
                 break;
             }
             found.put_before(part);
@@ -103,18 +106,18 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
 }
 
 /// A source partition.
-pub(super) type Source = (String, i32);
+pub(super) type SourcePartition = (String, i32);
 
 /// The latest reported position of each source partition. After a topic was created again, a lower position may follow
 /// a higher one.
 #[derive(Default)]
-struct Found {
-    positions: BTreeMap<Source, i64>,
+struct LastPositions {
+    positions: BTreeMap<SourcePartition, i64>,
     first: Option<WallTime>,
     last: Option<WallTime>,
 }
 
-impl Found {
+impl LastPositions {
     fn add(&mut self, update: &WatermarkUpdate) {
         for mark in &update.sources {
             let partition = i32::try_from(mark.partition).unwrap_or(i32::MAX);
@@ -132,7 +135,7 @@ impl Found {
         self.last = self.last.or(earlier.last);
     }
 
-    fn is_enough(&self, wanted: &BTreeSet<Source>) -> bool {
+    fn is_enough(&self, wanted: &BTreeSet<SourcePartition>) -> bool {
         let (Some(first), Some(last)) = (self.first, self.last) else {
             return false;
         };
@@ -152,7 +155,7 @@ struct Backwards<'c> {
 
 /// Result of a step backwards.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum BackwardStep {
     /// A part was read.
     Read,
     /// There are no records before.
@@ -173,9 +176,9 @@ impl<'c> Backwards<'c> {
     }
 
     /// Calls `visit` with all watermark updates of the preceding part, in order.
-    fn step(&mut self, visit: &mut dyn FnMut(i64, WatermarkUpdate)) -> KafkaResult<Step> {
+    fn step(&mut self, visit: &mut dyn FnMut(i64, WatermarkUpdate)) -> KafkaResult<BackwardStep> {
         if self.end <= self.low {
-            return Ok(Step::Begin);
+            return Ok(BackwardStep::Begin);
         }
         let begin = self.low.max(self.end - self.step);
         let part = (self.topic, self.partition, begin, self.end);
@@ -189,7 +192,7 @@ impl<'c> Backwards<'c> {
         })?;
         self.end = begin;
         self.step = self.step.saturating_mul(2);
-        Ok(Step::Read)
+        Ok(BackwardStep::Read)
     }
 }
 
@@ -217,16 +220,16 @@ mod tests {
         }
     }
 
-    fn wanted(partitions: &[i32]) -> BTreeSet<Source> {
+    fn wanted(partitions: &[i32]) -> BTreeSet<SourcePartition> {
         partitions.iter().map(|partition| ("a".to_owned(), *partition)).collect()
     }
 
     #[test]
     fn the_latest_position_counts_even_if_it_is_smaller() {
-        let mut found = Found::default();
+        let mut found = LastPositions::default();
         found.add(&watermark_update(5_000, &[(0, 600)]));
         found.add(&watermark_update(6_000, &[(0, 7)]));
-        let mut earlier = Found::default();
+        let mut earlier = LastPositions::default();
         earlier.add(&watermark_update(4_000, &[(0, 500), (1, 40)]));
         found.put_before(earlier);
         assert_eq!(found.positions[&("a".to_owned(), 0)], 7);
@@ -235,13 +238,13 @@ mod tests {
 
     #[test]
     fn the_search_ends_when_all_is_found_or_at_the_age_limit() {
-        let mut found = Found::default();
+        let mut found = LastPositions::default();
         assert!(!found.is_enough(&wanted(&[0])));
         found.add(&watermark_update(10_000_000, &[(0, 1)]));
         assert!(found.is_enough(&wanted(&[0])));
         assert!(!found.is_enough(&wanted(&[0, 1])));
         let max_age = i64::try_from(MAX_AGE.as_millis()).unwrap();
-        let mut earlier = Found::default();
+        let mut earlier = LastPositions::default();
         earlier.add(&watermark_update(10_000_000 - max_age - 1, &[(0, 1)]));
         found.put_before(earlier);
         assert!(found.is_enough(&wanted(&[0, 1])), "no router has spoken of it for so long");

@@ -9,9 +9,9 @@ use crate::store::StateDir;
 
 /// The output topic and the summary topic with their partition counts, or `None` where the count is not known yet.
 #[derive(Debug)]
-pub(super) struct Outputs(Mutex<BTreeMap<String, Option<u32>>>);
+pub(super) struct OutputTopics(Mutex<BTreeMap<String, Option<u32>>>);
 
-impl Outputs {
+impl OutputTopics {
     /// Loads the counts of the previous run from the state directory of this instance.
     pub(super) fn new(config: &Config, dir: &StateDir) -> Self {
         let noted = dir.outputs();

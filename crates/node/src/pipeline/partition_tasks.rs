@@ -17,7 +17,7 @@ use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::topics::TIMEOUT;
 use crate::kafka::transactions::Transactions;
-use crate::store::{self, Backend as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
+use crate::store::{self, Backend as _, Emitted, LogOrigin, Noted, Reads as _, State, StateDir, Table, Txn, keys};
 use crate::time::{EventTime, WallTime};
 
 /// How often a state is flushed to disk if its write buffers do not fill up before. After a kill, the log is applied
@@ -264,7 +264,7 @@ impl<'d> PartitionTasks<'d> {
 
     fn open_state(&self, partition: i32) -> Result<State, Error> {
         let path = self.dir.partition(partition);
-        let origin = Origin {
+        let origin = LogOrigin {
             application: self.application.clone(),
             topic: self.topic.clone(),
             partition,

@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::BorrowedMessage;
 
 use super::Error;
-use super::join_assignment::Context;
+use super::join_assignment::JoinContext;
 use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::shutdown::Shutdown;
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Polls during a wait for acknowledgements, so that a slow broker does not cost the membership.
 pub(super) struct PollKeepAlive<'c, 's> {
-    consumer: &'c BaseConsumer<Context>,
+    consumer: &'c BaseConsumer<JoinContext>,
     shutdown: &'s Shutdown,
     heartbeat: &'s Heartbeat,
     topic: &'s str,
@@ -31,7 +31,7 @@ pub(super) struct PollKeepAlive<'c, 's> {
 
 impl<'c, 's> PollKeepAlive<'c, 's> {
     pub(super) fn new(
-        consumer: &'c BaseConsumer<Context>,
+        consumer: &'c BaseConsumer<JoinContext>,
         shutdown: &'s Shutdown,
         heartbeat: &'s Heartbeat,
         topic: &'s str,

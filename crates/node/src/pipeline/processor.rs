@@ -12,7 +12,7 @@ use super::idle_sources::IdleSources;
 use super::join::Join;
 use super::log_tail;
 use super::next_close::NextClose;
-use super::outputs::{self, Outputs};
+use super::outputs::{self, OutputTopics};
 use super::route::Route;
 use crate::config::{Config, Property};
 use crate::heartbeat::Heartbeat;
@@ -167,7 +167,7 @@ pub struct Instance<'c> {
     /// What the watermark updates say about idle source partitions, from JOIN for ROUTE.
     pub(super) idle_sources: Arc<IdleSources>,
     /// The partition counts of the output topics.
-    pub(super) outputs: Outputs,
+    pub(super) outputs: OutputTopics,
     /// What other threads may look at.
     pub(super) exposed: Arc<Exposed>,
     /// Whether to request the message limits of the topics.
@@ -184,7 +184,7 @@ impl<'c> Instance<'c> {
             Stages::All | Stages::Join => dir,
         })?;
         exposed.set_instance(dir.instance_id());
-        let outputs = Outputs::new(config, &dir);
+        let outputs = OutputTopics::new(config, &dir);
         Ok(Self {
             config,
             dir,

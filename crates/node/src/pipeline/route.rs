@@ -14,8 +14,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use tracing::field::Empty;
 
 use super::log_ends::{LogEnd, LogEnds};
-use super::log_tail::Source;
-use super::route_assignment::{Context, Event, InputConsumer};
+use super::log_tail::SourcePartition;
+use super::route_assignment::{InputConsumer, PollEvent, RouteContext};
 use super::route_counts::RoutedCounts;
 use super::route_output::Out;
 use super::route_positions::{self, Known};
@@ -57,9 +57,9 @@ pub(super) struct Route<'c> {
     progress: Progress,
     tracker: OffsetTracker<PendingAcks>,
     /// The partitions that the group has just assigned or revoked.
-    rebalanced: Vec<Source>,
+    rebalanced: Vec<SourcePartition>,
     /// Where reading of the assigned partitions begins, with what is known of each.
-    begins: Vec<(Source, i64, Known)>,
+    begins: Vec<(SourcePartition, i64, Known)>,
     /// An input topic that was deleted and created again while it was read. The stage ends because of it.
     recreated: Option<String>,
     routed: RoutedCounts,
@@ -89,7 +89,7 @@ impl<'c> Route<'c> {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         metrics.none_read();
-        let context = Context::new(config, Arc::clone(&metrics));
+        let context = RouteContext::new(config, Arc::clone(&metrics));
         let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
         let consumer = InputConsumer::new(clients::input_consumer(config, "route", &member, context)?);
         let read_error = |cause| consumer.context().read_error(cause);
@@ -310,19 +310,19 @@ impl<'c> Route<'c> {
         let mut outcome = None;
         for event in self.consumer.context().take_events() {
             match event {
-                Event::Rebalanced(change, sources) => {
+                PollEvent::Rebalanced(change, sources) => {
                     self.rebalanced = sources;
                     outcome = Some(change);
                 }
-                Event::Recreated(topic) if self.progress.positions().any(|(name, ..)| name == topic) => {
+                PollEvent::Recreated(topic) if self.progress.positions().any(|(name, ..)| name == topic) => {
                     self.recreated = Some(topic);
                     outcome = outcome.or(Some(Outcome::Done));
                 }
                 // The topic was gone for so long that its partitions were revoked. The client rejoins the group when it
                 // finds the new partitions. Restarting the stage would get its current assignment, which has none of
                 // them.
-                Event::Recreated(topic) => self.consumer.context().ids.renew(&topic),
-                Event::Failed(error) => return Err(error.into()),
+                PollEvent::Recreated(topic) => self.consumer.context().ids.renew(&topic),
+                PollEvent::Failed(error) => return Err(error.into()),
             }
         }
         Ok(outcome)

@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::log_tail::{self, Source};
+use super::log_tail::{self, SourcePartition};
 use super::route_positions::{self, Begin, Known, Lost};
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
@@ -26,10 +26,10 @@ use crate::metrics::Metrics;
 use crate::route::Outcome;
 
 /// Something that happened inside a poll. The stage handles it right after that poll.
-pub(super) enum Event {
+pub(super) enum PollEvent {
     /// The group has assigned these partitions, or revoked these, which are all. It waits until the stage has assigned
     /// them to the consumer, or has given them up.
-    Rebalanced(Outcome, Vec<Source>),
+    Rebalanced(Outcome, Vec<SourcePartition>),
     /// The topic was replaced by another of the same name.
     Recreated(String),
     /// The group reports an error.
@@ -37,16 +37,16 @@ pub(super) enum Event {
 }
 
 /// The consumer as the stage owns it.
-pub(super) struct InputConsumer(Arc<BaseConsumer<Context>>);
+pub(super) struct InputConsumer(Arc<BaseConsumer<RouteContext>>);
 
 impl InputConsumer {
-    pub(super) fn new(consumer: BaseConsumer<Context>) -> Self {
+    pub(super) fn new(consumer: BaseConsumer<RouteContext>) -> Self {
         Self(Arc::new(consumer))
     }
 }
 
 impl Deref for InputConsumer {
-    type Target = Arc<BaseConsumer<Context>>;
+    type Target = Arc<BaseConsumer<RouteContext>>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -67,12 +67,12 @@ impl Drop for InputConsumer {
 }
 
 /// Decides where reading begins.
-pub(super) struct Context {
+pub(super) struct RouteContext {
     config: Config,
     pub(super) membership: Membership,
     pub(super) ids: TopicIds,
     metrics: Arc<Metrics>,
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Vec<PollEvent>>,
     /// Whether there are events. The thread that polls, and thereby adds events, checks this after every message.
     has_events: AtomicBool,
     /// Whether the client waits for the answer to a rebalance.
@@ -81,7 +81,7 @@ pub(super) struct Context {
     is_closing: AtomicBool,
 }
 
-impl Context {
+impl RouteContext {
     pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         Self {
             config: config.clone(),
@@ -95,7 +95,7 @@ impl Context {
         }
     }
 
-    pub(super) fn take_events(&self) -> Vec<Event> {
+    pub(super) fn take_events(&self) -> Vec<PollEvent> {
         if !self.has_events.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -103,14 +103,14 @@ impl Context {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn push(&self, event: Event) {
+    fn push(&self, event: PollEvent) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         self.has_events.store(true, Ordering::Relaxed);
     }
 
     /// Decides where to continue in partitions whose next records are gone. `begun` is the number of partitions that
     /// were read before.
-    pub(super) fn all_lost(&self, lost: &[Lost], begun: usize) -> Result<Vec<(Source, i64)>, Error> {
+    pub(super) fn all_lost(&self, lost: &[Lost], begun: usize) -> Result<Vec<(SourcePartition, i64)>, Error> {
         route_positions::all_lost(lost, begun, self.config.input.on_lost_offsets, &self.metrics)
     }
 
@@ -133,8 +133,8 @@ impl Context {
     pub(super) fn find_positions(
         &self,
         consumer: &BaseConsumer<Self>,
-        sources: &[Source],
-    ) -> Result<Vec<(Source, i64, Known)>, Error> {
+        sources: &[SourcePartition],
+    ) -> Result<Vec<(SourcePartition, i64, Known)>, Error> {
         let read = |cause| self.read_error(cause);
         let mut list = TopicPartitionList::new();
         for (topic, partition) in sources {
@@ -201,7 +201,7 @@ impl Context {
     pub(super) fn assign<'p>(
         &self,
         consumer: &BaseConsumer<Self>,
-        positions: impl IntoIterator<Item = (&'p Source, i64)>,
+        positions: impl IntoIterator<Item = (&'p SourcePartition, i64)>,
     ) -> Result<(), Error> {
         let positions = positions.into_iter();
         let list = reading::offsets(
@@ -257,13 +257,13 @@ fn warn_of_missing_positions(again: &[String]) {
     }
 }
 
-impl ClientContext for Context {
+impl ClientContext for RouteContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel as Level;
         if let Some(topic) = self.ids.update(facility, message)
             && self.config.input.topics.iter().any(|read| read == topic)
         {
-            self.push(Event::Recreated(topic.to_owned()));
+            self.push(PollEvent::Recreated(topic.to_owned()));
         }
         // Messages of other levels are enabled only for the topic ids.
         if matches!(
@@ -279,7 +279,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for RouteContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         if self.is_closing.load(Ordering::Acquire) {
             return self.unassign(consumer);
@@ -289,15 +289,15 @@ impl ConsumerContext for Context {
         let event = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.membership.assigned();
-                Event::Rebalanced(Outcome::Assigned, sources)
+                PollEvent::Rebalanced(Outcome::Assigned, sources)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 self.membership.revoked();
-                Event::Rebalanced(Outcome::Revoked, sources)
+                PollEvent::Rebalanced(Outcome::Revoked, sources)
             }
             other => {
                 let code: RDKafkaErrorCode = other.into();
-                Event::Failed(self.read_error(KafkaError::Rebalance(code)))
+                PollEvent::Failed(self.read_error(KafkaError::Rebalance(code)))
             }
         };
         self.is_rebalancing.store(true, Ordering::Release);
@@ -328,18 +328,18 @@ mod tests {
         );
         let config = Config::of_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
         let metrics = Arc::new(Metrics::new(Links::query(Default::default())).unwrap());
-        let consumer = clients::input_consumer(&config, "route", name, Context::new(&config, metrics)).unwrap();
+        let consumer = clients::input_consumer(&config, "route", name, RouteContext::new(&config, metrics)).unwrap();
         let consumer = InputConsumer::new(consumer);
         consumer.subscribe(&["t"]).unwrap();
         consumer
     }
 
     /// Polls until the group reports a rebalance.
-    fn rebalance(consumer: &InputConsumer) -> (Outcome, Vec<Source>) {
+    fn rebalance(consumer: &InputConsumer) -> (Outcome, Vec<SourcePartition>) {
         let began = clock::start();
         loop {
             let polled = consumer.poll(SHORT);
-            if let Some(Event::Rebalanced(change, sources)) = consumer.context().take_events().pop() {
+            if let Some(PollEvent::Rebalanced(change, sources)) = consumer.context().take_events().pop() {
                 assert!(polled.is_none(), "the same poll returned a message");
                 return (change, sources);
             }

@@ -8,8 +8,8 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::log_tail::Source;
-use super::route_assignment::Context;
+use super::log_tail::SourcePartition;
+use super::route_assignment::RouteContext;
 use crate::clock;
 use crate::config::{LostOffsets, Start};
 use crate::kafka::{Error, topics};
@@ -63,7 +63,7 @@ pub(super) fn begin(known: Known, start: Start, low: i64, high: i64) -> Begin {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Lost {
     /// The topic and the partition.
-    pub(super) source: Source,
+    pub(super) source: SourcePartition,
     /// The next offset to read.
     pub(super) position: i64,
     /// The first offset that exists.
@@ -83,7 +83,7 @@ pub(super) fn all_lost(
     begun: usize,
     policy: LostOffsets,
     metrics: &Metrics,
-) -> Result<Vec<(Source, i64)>, Error> {
+) -> Result<Vec<(SourcePartition, i64)>, Error> {
     let are_behind_the_end = lost_ones.iter().all(|lost| lost.position > lost.high);
     if lost_ones.len() < 2 || lost_ones.len() < begun || !are_behind_the_end {
         let each = |found: &Lost| {
@@ -171,9 +171,9 @@ pub(super) fn is_lost(error: &KafkaError) -> bool {
 /// Finds out which of the positions of all assigned partitions are gone, and continues with the first available record,
 /// if the settings allow it. Returns the new positions of those partitions.
 pub(super) fn continue_after_loss(
-    consumer: &BaseConsumer<Context>,
-    positions: &BTreeMap<Source, i64>,
-) -> Result<BTreeMap<Source, i64>, Error> {
+    consumer: &BaseConsumer<RouteContext>,
+    positions: &BTreeMap<SourcePartition, i64>,
+) -> Result<BTreeMap<SourcePartition, i64>, Error> {
     let context = consumer.context();
     let read = |cause| context.read_error(cause);
     let mut kept = positions.clone();
@@ -189,7 +189,7 @@ pub(super) fn continue_after_loss(
             });
         }
     }
-    let moved: BTreeMap<Source, i64> = context
+    let moved: BTreeMap<SourcePartition, i64> = context
         .all_lost(&lost, positions.values().filter(|position| **position > 0).count())?
         .into_iter()
         .collect();
@@ -204,7 +204,7 @@ pub(super) fn continue_after_loss(
 
 /// Returns the position after the last record or transaction marker that the consumer has passed in each partition
 /// since it was assigned.
-pub(super) fn passed(consumer: &BaseConsumer<Context>) -> Vec<(String, i32, i64)> {
+pub(super) fn passed(consumer: &BaseConsumer<RouteContext>) -> Vec<(String, i32, i64)> {
     let Ok(positions) = consumer.position() else {
         return Vec::new();
     };
@@ -217,7 +217,7 @@ pub(super) fn passed(consumer: &BaseConsumer<Context>) -> Vec<(String, i32, i64)
 
 /// Waits until the client has forgotten the positions from before the assignment. From then on, [`passed`] returns only
 /// what was passed since.
-fn wait_for_assignment(consumer: &BaseConsumer<Context>) {
+fn wait_for_assignment(consumer: &BaseConsumer<RouteContext>) {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let began = clock::start();
     while !passed(consumer).is_empty() && began.elapsed() < TIMEOUT {

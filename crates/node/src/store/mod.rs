@@ -2,7 +2,7 @@
 //!
 //! [`Backend`] and everything else that the join needs from a store come from the core. The processor uses [`State`]:
 //! RocksDB (`rocks`), or memory in builds without it (`volatile`), under the same names. [`StateDir`] is the folder of
-//! one instance, [`Origin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its
+//! one instance, [`LogOrigin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its
 //! output has been sent.
 
 mod checksum;
@@ -25,5 +25,5 @@ pub use alerttrail_core::store::{
 pub use disk::{ON_DISK, Reader, Shared, Snapshot, State};
 pub use emitted::{Emitted, Noted};
 pub use folder::{StateDir, set_aside};
-pub use origin::Origin;
+pub use origin::LogOrigin;
 pub use readers::Readers;

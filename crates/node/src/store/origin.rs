@@ -16,7 +16,7 @@ const ORIGIN_FILE: &str = "ORIGIN";
 
 /// The log that state is built from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Origin {
+pub struct LogOrigin {
     /// The id of the application whose log it is.
     pub application: String,
     /// The topic.
@@ -25,7 +25,7 @@ pub struct Origin {
     pub partition: i32,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for LogOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             application,
@@ -36,7 +36,7 @@ impl fmt::Display for Origin {
     }
 }
 
-impl Origin {
+impl LogOrigin {
     /// Fails if the state in the folder `path` was built from another log. If the folder does not name a log yet, it
     /// belongs to this one from now on.
     pub fn claim(&self, path: &Path) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-use super::super::key::{Gathered, KeyReader, LinkKeys, Wanted};
+use super::super::key::{Gathered, KeyReader, KeyTarget, LinkKeys};
 use super::super::*;
 
 fn path(text: &str) -> KeyPath {
@@ -20,7 +20,7 @@ fn keys(entries: &[KeyEntry], ignore_case: bool, values: &[&[&str]]) -> Vec<Stri
     reader.begin(&mut gathered);
     for (number, values) in values.iter().enumerate() {
         for value in *values {
-            reader.offer(Wanted::Value(number), value.as_bytes(), &mut gathered);
+            reader.offer(KeyTarget::Value(number), value.as_bytes(), &mut gathered);
         }
     }
     let (found, _) = reader.finish(&mut gathered);
@@ -102,10 +102,10 @@ fn a_link_looks_at_records_that_meet_all_its_conditions() {
     let mut by = |t: &str, n: &str| {
         reader.begin(&mut gathered);
         for (number, value) in [t, n].into_iter().enumerate() {
-            reader.offer(Wanted::Condition(number), value.as_bytes(), &mut gathered);
+            reader.offer(KeyTarget::Condition(number), value.as_bytes(), &mut gathered);
         }
         for number in 0..2 {
-            reader.offer(Wanted::Value(number), br#""%6b""#, &mut gathered);
+            reader.offer(KeyTarget::Value(number), br#""%6b""#, &mut gathered);
         }
         let (found, cut) = reader.finish(&mut gathered);
         assert_eq!(cut, 0);

@@ -94,9 +94,9 @@ fn other(record: &str) -> Option<String> {
 }
 
 /// Returns the table, the text and the form of a row.
-fn row(record: &str) -> (Table, String, Form<'_>) {
+fn row(record: &str) -> (InputTable, String, Form<'_>) {
     match classify(record.as_bytes()) {
-        Class::Row(Row { table, mut start, form }) => (table, String::from_utf8(start.value().to_vec()).unwrap(), form),
+        Class::Row(TableRow { table, mut start, form }) => (table, String::from_utf8(start.value().to_vec()).unwrap(), form),
         other => panic!("{record}: {other:?}"),
     }
 }
@@ -104,8 +104,8 @@ fn row(record: &str) -> (Table, String, Form<'_>) {
 #[test]
 fn envelopes_of_our_tables_are_opened() {
     for (name, table) in [
-        ("CloudAppEvents", Table::CloudAppEvents),
-        ("SecurityAlert", Table::SecurityAlert),
+        ("CloudAppEvents", InputTable::CloudAppEvents),
+        ("SecurityAlert", InputTable::SecurityAlert),
     ] {
         let record =
             format!(r#"{{"time":"","tenantId":"t","category":"AdvancedHunting-{name}","properties": {{"a":1}} ,"Type":"X"}}"#);
@@ -115,7 +115,7 @@ fn envelopes_of_our_tables_are_opened() {
         assert_eq!(row(&record), (table, "{\"a\":1}".to_owned(), form));
     }
     let (table, json, _) = row(r#"{"\u0063ategory":"\u0041dvancedHunting-CloudAppEvents","properties":{}}"#);
-    assert_eq!((table, json.as_str()), (Table::CloudAppEvents, "{}"));
+    assert_eq!((table, json.as_str()), (InputTable::CloudAppEvents, "{}"));
 }
 
 #[test]
@@ -140,40 +140,48 @@ fn rows_are_told_by_their_type_or_by_a_column() {
     for (record, table, workspace) in [
         (
             r#"{"Type":"CloudAppEvents","SystemAlertId":"x","TenantId":"w"}"#,
-            Table::CloudAppEvents,
+            InputTable::CloudAppEvents,
             Some("w"),
         ),
-        (r#"{"Type":"SecurityAlert","RawEventData":{}}"#, Table::SecurityAlert, None),
-        (r#"{"RawEventData":null,"SystemAlertId":1}"#, Table::SecurityAlert, None),
+        (
+            r#"{"Type":"SecurityAlert","RawEventData":{}}"#,
+            InputTable::SecurityAlert,
+            None,
+        ),
+        (r#"{"RawEventData":null,"SystemAlertId":1}"#, InputTable::SecurityAlert, None),
         (
             r#"{"RawEventData":null,"SystemAlertId":"","AlertType":"t"}"#,
-            Table::SecurityAlert,
+            InputTable::SecurityAlert,
             None,
         ),
         (
             r#"{"RawEventData":{},"SystemAlertId":null,"TenantId":""}"#,
-            Table::CloudAppEvents,
+            InputTable::CloudAppEvents,
             None,
         ),
         (
             r#"{"RawEventData":"{}","SystemAlertId":"","Type":"","category":""}"#,
-            Table::CloudAppEvents,
+            InputTable::CloudAppEvents,
             None,
         ),
         (
             r#"{"SystemAlertId":"x","RawEventData":"","properties":{},"category":""}"#,
-            Table::SecurityAlert,
+            InputTable::SecurityAlert,
             None,
         ),
-        (r#"{"RawEventData":{},"Type":1,"category":"x"}"#, Table::CloudAppEvents, None),
+        (
+            r#"{"RawEventData":{},"Type":1,"category":"x"}"#,
+            InputTable::CloudAppEvents,
+            None,
+        ),
         (
             r#"{"RawEventData":{},"properties":{},"category":null}"#,
-            Table::CloudAppEvents,
+            InputTable::CloudAppEvents,
             None,
         ),
         (
             r#"{"Type":"X","Type":"SecurityAlert","TenantId":"v","TenantId":"w"}"#,
-            Table::SecurityAlert,
+            InputTable::SecurityAlert,
             Some("w"),
         ),
     ] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use alerttrail::join::Joiner;
-use alerttrail::store::{Backend, Error, Origin, Reads as _, State, Table, Txn, keys, set_aside};
+use alerttrail::store::{Backend, Error, LogOrigin, Reads as _, State, Table, Txn, keys, set_aside};
 
 use super::joined_log::{JoinedLog, Random, copy, files, fill, folder, in_parallel, number, open};
 
@@ -19,8 +19,8 @@ struct Outcome {
     rebuilt: usize,
 }
 
-fn origin() -> Origin {
-    Origin {
+fn origin() -> LogOrigin {
+    LogOrigin {
         application: "a".to_owned(),
         topic: "t".to_owned(),
         partition: 0,
@@ -228,15 +228,15 @@ fn b10_the_folder_of_another_repartition_topic() {
     drop(open_partition(&store).unwrap());
     let here = origin();
     let others = [
-        Origin {
+        LogOrigin {
             partition: 1,
             ..here.clone()
         },
-        Origin {
+        LogOrigin {
             topic: "u".to_owned(),
             ..here.clone()
         },
-        Origin {
+        LogOrigin {
             application: "b".to_owned(),
             ..here
         },

@@ -7,7 +7,8 @@
 //! and on integer arithmetic, and on templates that are part of the program.
 //!
 //! [`Generator`] and [`tenant`] plan whole tables, which [`Messages`] delivers. [`record`] writes single records, for
-//! them and for callers that decide themselves what happens when. Neither reads a clock or does input or output: [`run`] writes the files (`files`).
+//! them and for callers that decide themselves what happens when. Neither reads a clock or does input or output:
+//! [`run`] writes the files (`files`).
 
 #[cfg(test)]
 mod argument_tests;

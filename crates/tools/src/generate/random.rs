@@ -73,8 +73,8 @@ impl Random {
         self.below(n) == 0
     }
 
-    /// Returns true in this share of draws: never if it is below 0 or NaN, always if it is 1 or more. Scaling a float by
-    /// a power of two is exact, so every platform draws the same.
+    /// Returns true in this share of draws: never if it is below 0 or NaN, always if it is 1 or more. Scaling a float
+    /// by a power of two is exact, so every platform draws the same.
     pub(super) fn chance(&self, share: f64) -> bool {
         ((self.bits() >> 11) as f64) < share * (1_u64 << 53) as f64
     }

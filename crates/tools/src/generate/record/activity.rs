@@ -29,8 +29,8 @@ pub struct Deed<'a> {
     pub account: &'a Account,
     /// Whether `AccountObjectId` is written.
     pub object_id: Presence,
-    /// The file that it concerns. With `None`, an act on a file and a record about an alert concern a file of their own,
-    /// and others concern no file.
+    /// The file that it concerns. With `None`, an act on a file and a record about an alert concern a file of their
+    /// own, and others concern no file.
     pub file: Option<&'a File>,
     /// The policy that the activity triggered, or that a record of data loss prevention or of an alert names.
     pub policy: Option<&'a Policy>,

@@ -19,7 +19,7 @@ const PRESETS: [(&str, &str); 2] = [
 ];
 
 /// Maximum number of links besides the query.
-const MOST: usize = 31;
+const MAX_LINKS: usize = 31;
 
 /// The names of a link's settings.
 pub(super) const SETTINGS: [&str; 12] = [
@@ -67,9 +67,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Link> {
             reader.wrong("link.name", problem, "give each link a name of its own");
         }
     }
-    if links.len() > MOST {
+    if links.len() > MAX_LINKS {
         let problem = format!("there are {} links", links.len());
-        reader.wrong("link", problem, format!("use at most {MOST} beside the query"));
+        reader.wrong("link", problem, format!("use at most {MAX_LINKS} beside the query"));
     }
     links
 }

@@ -178,14 +178,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns a whole number, which must be from `least` to `most`.
-    pub(super) fn integer(&mut self, key: &str, least: u32, most: u32) -> u32 {
+    /// Returns a whole number, which must be from `min` to `max`.
+    pub(super) fn integer(&mut self, key: &str, min: u32, max: u32) -> u32 {
         let number = self.value(key).and_then(Value::as_integer).unwrap_or_default();
         match u32::try_from(number) {
-            Ok(number) if (least..=most).contains(&number) => number,
+            Ok(number) if (min..=max).contains(&number) => number,
             Ok(_) | Err(_) => {
-                self.wrong(key, format!("is {number}"), format!("use a number from {least} to {most}"));
-                least
+                self.wrong(key, format!("is {number}"), format!("use a number from {min} to {max}"));
+                min
             }
         }
     }

@@ -93,10 +93,10 @@ pub fn compare(a: &Report, b: &Report) -> Vec<Line> {
 
 /// Returns the reasons why two tests are hard to compare, a sentence each.
 pub fn differences(a: &Report, b: &Report) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut reasons = Vec::new();
     let mut differ = |what: &str, a: &str, b: &str| {
         if a != b {
-            told.push(format!("{what} differs: {a} and {b}"));
+            reasons.push(format!("{what} differs: {a} and {b}"));
         }
     };
     let (s, t) = (&a.settings, &b.settings);
@@ -130,13 +130,13 @@ pub fn differences(a: &Report, b: &Report) -> Vec<String> {
     differ("the hold", &format!("{} s", s.hold), &format!("{} s", t.hold));
     for (name, report) in [("first", a), ("second", b)] {
         if report.interrupted {
-            told.push(format!("the {name} test was interrupted"));
+            reasons.push(format!("the {name} test was interrupted"));
         }
         if report.answer.exact != Some(true) {
-            told.push(format!("the output of the {name} test was not verified to be exact"));
+            reasons.push(format!("the output of the {name} test was not verified to be exact"));
         }
     }
-    told
+    reasons
 }
 
 fn per_message(step: &Step) -> Option<f64> {
@@ -270,13 +270,13 @@ mod tests {
         b.settings.record_size = 900.0;
         b.machine.cpu = "another".into();
         b.interrupted = true;
-        let told = differences(&a, &b).join("\n");
+        let reasons = differences(&a, &b).join("\n");
         for part in [
             "the record size differs",
             "the processor differs",
             "the second test was interrupted",
         ] {
-            assert!(told.contains(part), "{told}");
+            assert!(reasons.contains(part), "{reasons}");
         }
     }
 }

@@ -194,9 +194,9 @@ impl Environment {
     }
 }
 
-fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(Failure::failed)?.block_on(answer))
+    Ok(runtime.map_err(Failure::failed)?.block_on(future))
 }
 
 /// Returns the test's own settings: everything except the broker, the memory, the partitions of the repartition topic

@@ -104,24 +104,25 @@ mod tests {
         for number in 1..=10_000 {
             latencies.record(Duration::from_micros(number * 100));
         }
-        let told = latencies.summary();
-        assert_eq!(told.count, 10_000);
+        let summary = latencies.summary();
+        assert_eq!(summary.count, 10_000);
         for (found, right) in [
-            (told.p50, 500.0),
-            (told.p90, 900.0),
-            (told.p99, 990.0),
-            (told.p999, 999.0),
-            (told.max, 1_000.0),
-            (told.mean, 500.05),
+            (summary.p50, 500.0),
+            (summary.p90, 900.0),
+            (summary.p99, 990.0),
+            (summary.p999, 999.0),
+            (summary.max, 1_000.0),
+            (summary.mean, 500.05),
         ] {
             assert!((found / right - 1.0).abs() < 0.002, "{found} is not {right}");
         }
         assert!(
-            told.curve
+            summary
+                .curve
                 .windows(2)
                 .all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1)
         );
-        assert_eq!(told.curve.last().map(|point| point.0), Some(1.0));
+        assert_eq!(summary.curve.last().map(|point| point.0), Some(1.0));
     }
 
     #[test]

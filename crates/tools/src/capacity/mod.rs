@@ -51,7 +51,7 @@ use options::{Mode, Options, Shape};
 use oracle::Judgement;
 use progress::Progress;
 use result::{Limits, Report, SCHEMA, Settings, Step};
-use search::{Found, Purpose, Search};
+use search::{Purpose, Search, SearchResult};
 use template::Pool;
 use trial::TestContext;
 
@@ -73,9 +73,9 @@ enum Command {
 
 /// The result of the trials.
 #[derive(Default)]
-struct Outcome {
+struct TestOutcome {
     steps: Vec<Step>,
-    found: Option<Found>,
+    found: Option<SearchResult>,
     /// The environments of the trials: the settings of the last one are reported, and their consumer groups are
     /// deleted.
     environments: Vec<Environment>,
@@ -149,8 +149,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Runs one trial after another, until the test is complete.
-fn trials(context: &TestContext<'_>) -> Outcome {
-    let mut outcome = Outcome::default();
+fn trials(context: &TestContext<'_>) -> TestOutcome {
+    let mut outcome = TestOutcome::default();
     let mut progress = Progress::new();
     if let Some(failure) = warm_up(context, &mut outcome, &mut progress) {
         outcome.failure = Some(failure);
@@ -192,7 +192,7 @@ fn trials(context: &TestContext<'_>) -> Outcome {
 }
 
 /// Warms up the broker with a load that does not count. Returns why that failed, if it did.
-fn warm_up(context: &TestContext<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
+fn warm_up(context: &TestContext<'_>, outcome: &mut TestOutcome, progress: &mut Progress) -> Option<Failure> {
     let (options, rate) = context.options.warming()?;
     say(&format!(
         "Warming up the broker for {} (--broker-warm-up); this does not count.",
@@ -267,7 +267,7 @@ fn introduce(options: &Options, context: &TestContext<'_>) {
     }
 }
 
-fn settings(context: &TestContext<'_>, outcome: &Outcome) -> Settings {
+fn settings(context: &TestContext<'_>, outcome: &TestOutcome) -> Settings {
     let options = context.options;
     let config = outcome.environments.last().map(|environment| &environment.config);
     let names = options.recording.iter().filter_map(|path| path.file_name());
@@ -351,7 +351,7 @@ fn conclude(options: &Options, report: &Report) {
     if report.interrupted {
         say("\nThe test was interrupted; the report contains the results so far.");
     }
-    if let Some(Found {
+    if let Some(SearchResult {
         rate,
         low,
         high,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::ValueEnum;
 
-use crate::capacity::schedule::{self, Schedule};
+use crate::capacity::schedule::{self, LoadSchedule};
 use crate::capacity::search::Plan;
 use crate::capacity::verdict::Stress;
 use crate::config::Delivery;
@@ -248,20 +248,20 @@ impl Options {
     pub(super) fn plan(&self) -> Plan {
         Plan {
             from: self.from,
-            most: self.most.max(self.from),
+            max_rate: self.most.max(self.from),
             growth: self.growth,
             precision: self.precision,
             repeats: self.repeats,
         }
     }
 
-    pub(super) fn schedule(&self, rate: f64) -> Schedule {
+    pub(super) fn schedule(&self, rate: f64) -> LoadSchedule {
         let shape = match self.shape {
             Shape::Ramp => schedule::Shape::Ramp,
             Shape::Spike => schedule::Shape::Spike(self.spike),
             _ => schedule::Shape::Constant,
         };
-        Schedule::of_shape(shape, rate, self.warm_up, self.hold())
+        LoadSchedule::of_shape(shape, rate, self.warm_up, self.hold())
     }
 
     pub(super) fn stress(&self) -> Stress {

@@ -16,7 +16,7 @@ pub enum Repeats {
 
 /// A row of the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Row {
+pub struct ReceivedRow {
     /// Its id. Of several rows with one id, readers keep one.
     pub id: u128,
     /// Its sequence number. Of two rows with one id, the one with the greater seq counts.
@@ -31,7 +31,7 @@ pub struct Row {
 
 /// The last state of a pair.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct PairState {
     seq: i64,
     is_there: bool,
     activity: i64,
@@ -40,15 +40,15 @@ struct Held {
 }
 
 #[derive(Debug, Default)]
-struct Answer {
+struct AlertOutput {
     expected: Option<Expected>,
-    rows: BTreeMap<u128, Held>,
+    rows: BTreeMap<u128, PairState>,
 }
 
 /// The output for all alerts of a trial, as far as it has arrived.
 #[derive(Debug, Default)]
-pub struct Answers {
-    alerts: BTreeMap<u64, Answer>,
+pub struct TrialOutput {
+    alerts: BTreeMap<u64, AlertOutput>,
     /// Rows of alerts that were never sent.
     strange: u64,
     rows: u64,
@@ -74,48 +74,48 @@ pub struct Judgement {
     pub exact: Option<bool>,
 }
 
-impl Answers {
+impl TrialOutput {
     /// Adds the expected output for an alert. Returns, for each row that arrived before, when the window closed and how
     /// long the row took.
     pub fn expect(&mut self, expected: Expected) -> Vec<(Duration, Duration)> {
         self.expected += expected.activities.len() as u64;
         let closes = expected.closes;
-        let answer = self.alerts.entry(expected.alert).or_default();
-        answer.expected = Some(expected);
-        let took = |held: &Held| (closes, held.arrived.saturating_sub(closes));
-        answer.rows.values().map(took).collect()
+        let alert = self.alerts.entry(expected.alert).or_default();
+        alert.expected = Some(expected);
+        let took = |pair: &PairState| (closes, pair.arrived.saturating_sub(closes));
+        alert.rows.values().map(took).collect()
     }
 
     /// Adds a row that arrived at this time. For the first row of a pair, returns when the window closed and how long
     /// the row took. Returns `None` if that is not known yet, and for every other row.
-    pub fn row(&mut self, row: Row, arrived: Duration) -> Option<(Duration, Duration)> {
+    pub fn row(&mut self, row: ReceivedRow, arrived: Duration) -> Option<(Duration, Duration)> {
         self.rows += 1;
         let Some(alert) = row.alert else {
             self.strange += 1;
             return None;
         };
-        let answer = self.alerts.entry(alert).or_default();
-        let held = Held {
+        let alert = self.alerts.entry(alert).or_default();
+        let pair = PairState {
             seq: row.seq,
             is_there: row.is_there,
             activity: row.activity,
             arrived,
         };
-        match answer.rows.get_mut(&row.id) {
+        match alert.rows.get_mut(&row.id) {
             Some(known) => {
                 self.repeated += u64::from(known.seq == row.seq);
                 if row.seq > known.seq {
-                    *known = Held {
+                    *known = PairState {
                         arrived: known.arrived,
-                        ..held
+                        ..pair
                     };
                 }
                 None
             }
             None => {
-                answer.rows.insert(row.id, held);
+                alert.rows.insert(row.id, pair);
                 self.pairs += 1;
-                let closes = answer.expected.as_ref()?.closes;
+                let closes = alert.expected.as_ref()?.closes;
                 Some((closes, arrived.saturating_sub(closes)))
             }
         }
@@ -133,18 +133,18 @@ impl Answers {
 
     /// Returns the judgement. `judged` is true if the output for everything that was sent could be complete.
     pub fn judge(&self, repeats: Repeats, judged: bool) -> Judgement {
-        let mut told = Judgement {
+        let mut judgement = Judgement {
             repeated: self.repeated,
             unexpected: self.strange,
             ..Judgement::default()
         };
-        for answer in self.alerts.values() {
-            let expected = answer.expected.as_ref().map_or(&[][..], |expected| &expected.activities);
-            let mut there: Vec<i64> = answer
+        for alert in self.alerts.values() {
+            let expected = alert.expected.as_ref().map_or(&[][..], |expected| &expected.activities);
+            let mut there: Vec<i64> = alert
                 .rows
                 .values()
-                .filter(|held| held.is_there)
-                .map(|held| held.activity)
+                .filter(|pair| pair.is_there)
+                .map(|pair| pair.activity)
                 .collect();
             there.sort_unstable();
             // If one pair has two ids, one of them is unexpected.
@@ -154,14 +154,14 @@ impl Answers {
                 distinct
             };
             let right = expected.iter().filter(|time| distinct.binary_search(time).is_ok()).count() as u64;
-            told.alerts += u64::from(answer.expected.is_some());
-            told.pairs += expected.len() as u64;
-            told.missing += expected.len() as u64 - right;
-            told.unexpected += there.len() as u64 - right;
+            judgement.alerts += u64::from(alert.expected.is_some());
+            judgement.pairs += expected.len() as u64;
+            judgement.missing += expected.len() as u64 - right;
+            judgement.unexpected += there.len() as u64 - right;
         }
-        let repeats_hold = repeats == Repeats::Allowed || told.repeated == 0;
-        told.exact = judged.then_some(told.missing == 0 && told.unexpected == 0 && repeats_hold);
-        told
+        let repeats_hold = repeats == Repeats::Allowed || judgement.repeated == 0;
+        judgement.exact = judged.then_some(judgement.missing == 0 && judgement.unexpected == 0 && repeats_hold);
+        judgement
     }
 }
 
@@ -198,8 +198,8 @@ mod tests {
         }
     }
 
-    fn row(alert: u64, activity: i64, seq: i64) -> Row {
-        Row {
+    fn row(alert: u64, activity: i64, seq: i64) -> ReceivedRow {
+        ReceivedRow {
             id: u128::from(alert) << 64 | activity as u128,
             seq,
             is_there: true,
@@ -208,92 +208,95 @@ mod tests {
         }
     }
 
-    fn judge(answers: &Answers) -> Judgement {
-        answers.judge(Repeats::Allowed, true)
+    fn judge(output: &TrialOutput) -> Judgement {
+        output.judge(Repeats::Allowed, true)
     }
 
     #[test]
     fn correct_rows_are_exact_and_latency_counts_from_the_close() {
-        let mut answers = Answers::default();
-        assert_eq!(answers.expect(expected(0, &[1, 2])), []);
-        assert_eq!(answers.row(row(0, 1, 7), 130 * MS), Some((100 * MS, 30 * MS)));
-        assert!(!answers.is_complete());
-        assert_eq!(judge(&answers).missing, 1);
-        answers.row(row(0, 2, 7), 131 * MS);
-        assert!(answers.is_complete());
-        let told = judge(&answers);
-        assert_eq!((told.alerts, told.pairs, told.exact), (1, 2, Some(true)));
+        let mut output = TrialOutput::default();
+        assert_eq!(output.expect(expected(0, &[1, 2])), []);
+        assert_eq!(output.row(row(0, 1, 7), 130 * MS), Some((100 * MS, 30 * MS)));
+        assert!(!output.is_complete());
+        assert_eq!(judge(&output).missing, 1);
+        output.row(row(0, 2, 7), 131 * MS);
+        assert!(output.is_complete());
+        let judgement = judge(&output);
+        assert_eq!((judgement.alerts, judgement.pairs, judgement.exact), (1, 2, Some(true)));
     }
 
     #[test]
     fn a_row_that_arrives_before_it_is_expected_is_measured_later() {
-        let mut answers = Answers::default();
-        assert_eq!(answers.row(row(3, 5, 1), 140 * MS), None);
-        assert_eq!(judge(&answers).unexpected, 1);
-        assert_eq!(answers.expect(expected(3, &[5])), [(100 * MS, 40 * MS)]);
-        assert_eq!(judge(&answers).exact, Some(true));
+        let mut output = TrialOutput::default();
+        assert_eq!(output.row(row(3, 5, 1), 140 * MS), None);
+        assert_eq!(judge(&output).unexpected, 1);
+        assert_eq!(output.expect(expected(3, &[5])), [(100 * MS, 40 * MS)]);
+        assert_eq!(judge(&output).exact, Some(true));
     }
 
     #[test]
     fn missing_and_unexpected_pairs_are_distinguished() {
-        let mut answers = Answers::default();
-        answers.expect(expected(0, &[1, 2, 3]));
+        let mut output = TrialOutput::default();
+        output.expect(expected(0, &[1, 2, 3]));
         for activity in [1, 3, 9] {
-            answers.row(row(0, activity, 1), MS);
+            output.row(row(0, activity, 1), MS);
         }
-        answers.row(
-            Row {
+        output.row(
+            ReceivedRow {
                 alert: None,
                 ..row(8, 1, 1)
             },
             MS,
         );
-        let told = judge(&answers);
-        assert_eq!((told.missing, told.unexpected, told.exact), (1, 2, Some(false)));
+        let judgement = judge(&output);
+        assert_eq!(
+            (judgement.missing, judgement.unexpected, judgement.exact),
+            (1, 2, Some(false))
+        );
     }
 
     #[test]
     fn a_pair_with_two_ids_counts_as_unexpected() {
-        let mut answers = Answers::default();
-        answers.expect(expected(0, &[1]));
-        answers.row(row(0, 1, 1), MS);
-        answers.row(Row { id: 99, ..row(0, 1, 1) }, MS);
-        assert_eq!(judge(&answers).unexpected, 1);
+        let mut output = TrialOutput::default();
+        output.expect(expected(0, &[1]));
+        output.row(row(0, 1, 1), MS);
+        output.row(ReceivedRow { id: 99, ..row(0, 1, 1) }, MS);
+        assert_eq!(judge(&output).unexpected, 1);
     }
 
     #[test]
     fn repeats_are_counted_and_are_errors_in_exactly_once_mode() {
-        let mut answers = Answers::default();
-        answers.expect(expected(0, &[1]));
+        let mut output = TrialOutput::default();
+        output.expect(expected(0, &[1]));
         for _ in 0..3 {
-            answers.row(row(0, 1, 4), MS);
+            output.row(row(0, 1, 4), MS);
         }
-        assert_eq!(judge(&answers).repeated, 2);
-        assert_eq!(judge(&answers).exact, Some(true));
-        assert_eq!(answers.judge(Repeats::Forbidden, true).exact, Some(false));
+        assert_eq!(judge(&output).repeated, 2);
+        assert_eq!(judge(&output).exact, Some(true));
+        assert_eq!(output.judge(Repeats::Forbidden, true).exact, Some(false));
     }
 
     #[test]
     fn the_greatest_seq_counts_in_any_order() {
         for order in [[4, 9], [9, 4]] {
-            let mut answers = Answers::default();
-            answers.expect(expected(0, &[1]));
+            let mut output = TrialOutput::default();
+            output.expect(expected(0, &[1]));
             for seq in order {
-                answers.row(
-                    Row {
+                output.row(
+                    ReceivedRow {
                         is_there: seq == 4,
                         ..row(0, 1, seq)
                     },
                     MS,
                 );
             }
-            assert_eq!((judge(&answers).missing, judge(&answers).repeated), (1, 0), "{order:?}");
+            assert_eq!((judge(&output).missing, judge(&output).repeated), (1, 0), "{order:?}");
         }
     }
 
     #[test]
     fn a_trial_that_could_not_be_judged_is_neither_right_nor_wrong() {
-        let exact = |judged| Answers::default().judge(Repeats::Allowed, judged);
+        let exact = |judged| TrialOutput::default().judge(Repeats::Allowed, judged);
         assert_eq!(exact(false).exact, None);
         assert_eq!(exact(false).and(exact(true)).exact, Some(true));
         let wrong = Judgement {

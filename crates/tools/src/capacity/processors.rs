@@ -147,7 +147,7 @@ impl<'s> Processors<'s> {
                 .filter(|_| is_known)
                 .map(|cpu| cpu + processor.cpu_before + processor.cpu);
             usage.memory = usage.memory.filter(|_| is_known).map(|sum| sum + memory);
-            usage.peak = usage.peak.filter(|_| is_known).map(|most| most.max(processor.peak));
+            usage.peak = usage.peak.filter(|_| is_known).map(|peak| peak.max(processor.peak));
         }
         usage
     }
@@ -193,8 +193,8 @@ impl<'s> Processors<'s> {
         if let Some(token) = &self.environment.config.http.token {
             request = request.header("Authorization", format!("Bearer {}", token.expose()));
         }
-        let answer = request.call().and_then(|mut answer| answer.body_mut().read_to_string());
-        answer.map(|text| parsed(&text)).unwrap_or_default()
+        let response = request.call().and_then(|mut response| response.body_mut().read_to_string());
+        response.map(|text| parsed(&text)).unwrap_or_default()
     }
 }
 

@@ -13,9 +13,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::environment::Environment;
-use super::sender::Link;
+use super::sender::SenderState;
 use crate::capacity::latency::Latencies;
-use crate::capacity::oracle::{Answers, Row};
+use crate::capacity::oracle::{ReceivedRow, TrialOutput};
 use crate::capacity::traffic::{Expected, alert_of};
 use crate::clock;
 use crate::decode::parse_time;
@@ -54,7 +54,7 @@ pub(super) struct ReaderState {
 /// The data that was read in a whole trial.
 #[derive(Default)]
 pub(super) struct Received {
-    pub(super) answers: Answers,
+    pub(super) output: TrialOutput,
     /// Close latencies of the hold.
     pub(super) close: Latencies,
     /// Ingest latencies of the hold.
@@ -80,7 +80,7 @@ pub(super) struct Times {
 }
 
 /// Reads the output of one trial.
-pub(super) struct Reader {
+pub(super) struct OutputReader {
     consumer: BaseConsumer<Logged>,
     rows: String,
     activities: String,
@@ -88,7 +88,7 @@ pub(super) struct Reader {
     reader_state: SharedReaderState,
 }
 
-impl Reader {
+impl OutputReader {
     /// Creates a reader of everything that the processors write from now on. The repartition topic must exist.
     pub(super) fn new(environment: &Environment, seed: u64, reader_state: SharedReaderState) -> Result<Self, Failure> {
         let config = &environment.config;
@@ -126,7 +126,7 @@ impl Reader {
         self,
         times: Times,
         expected: Receiver<Expected>,
-        link: Arc<Link>,
+        link: Arc<SenderState>,
     ) -> Result<JoinHandle<Received>, Failure> {
         let run = move || {
             let mut received = Received::default();
@@ -159,13 +159,13 @@ impl Reader {
             wait = Duration::ZERO;
         }
         for window in expected.try_iter() {
-            for (closed, took) in received.answers.expect(window) {
+            for (closed, took) in received.output.expect(window) {
                 self.took(closed, took, times, received);
             }
         }
         let mut state = self.reader_state.lock();
-        state.is_complete = received.answers.is_complete();
-        state.rows = received.answers.rows();
+        state.is_complete = received.output.is_complete();
+        state.rows = received.output.rows();
     }
 
     fn took(&self, closed: Duration, took: Duration, times: Times, received: &mut Received) {
@@ -193,7 +193,7 @@ impl Reader {
         self.reader_state.lock().output_bytes += payload.len() as u64;
         // A row that cannot be parsed belongs to no alert and counts as unexpected.
         let value = serde_json::from_slice::<Value<'_>>(payload).ok();
-        let row = Row {
+        let row = ReceivedRow {
             id: value
                 .as_ref()
                 .and_then(|value| u128::from_str_radix(&value.id, 16).ok())
@@ -205,7 +205,7 @@ impl Reader {
                 .and_then(|value| parse_time(&value.activity_time))
                 .map_or(0, EventTime::ticks),
         };
-        if let Some((closed, took)) = received.answers.row(row, arrived) {
+        if let Some((closed, took)) = received.output.row(row, arrived) {
             self.took(closed, took, times, received);
         }
     }

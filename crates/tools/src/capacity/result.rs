@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::lag::Trend;
 use super::latency::Latency;
 use super::oracle::Judgement;
-use super::search::{Found, Purpose};
+use super::search::{Purpose, SearchResult};
 
 /// The name of the layout.
 pub const SCHEMA: &str = "alerttrail.capacity/1";
@@ -30,7 +30,7 @@ pub struct Report {
     /// The settings.
     pub settings: Settings,
     /// The highest sustained rate, if it was searched for and found.
-    pub found: Option<Found>,
+    pub found: Option<SearchResult>,
     /// The judgement of the output of all trials.
     pub answer: Judgement,
     /// The trials, in order.

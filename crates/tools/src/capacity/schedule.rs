@@ -30,15 +30,15 @@ pub struct Piece {
 
 /// The times at which messages are due, measured from the beginning.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Schedule {
-    spans: Vec<Span>,
+pub struct LoadSchedule {
+    spans: Vec<LoadSpan>,
     lasts: f64,
     total: f64,
 }
 
 /// A piece with its position in the schedule.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Span {
+struct LoadSpan {
     /// Seconds before it.
     at: f64,
     /// Messages before it.
@@ -48,7 +48,7 @@ struct Span {
     to: f64,
 }
 
-impl Span {
+impl LoadSpan {
     /// Returns the change of the rate per second.
     fn slope(&self) -> f64 {
         (self.to - self.from) / self.lasts
@@ -71,14 +71,14 @@ impl Span {
     }
 }
 
-impl Schedule {
+impl LoadSchedule {
     /// Creates a schedule of these pieces, one after another. Pieces without duration or messages are ignored.
     pub fn new(pieces: &[Piece]) -> Self {
         let mut spans = Vec::new();
         let (mut at, mut total) = (0.0, 0.0);
         for piece in pieces {
             let lasts = piece.lasts.as_secs_f64();
-            let span = Span {
+            let span = LoadSpan {
                 at,
                 before: total,
                 lasts,
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_constant_rate_is_even() {
-        let schedule = Schedule::of_shape(Shape::Constant, 1_000.0, SECOND, 2 * SECOND);
+        let schedule = LoadSchedule::of_shape(Shape::Constant, 1_000.0, SECOND, 2 * SECOND);
         assert_eq!(schedule.total(), 3_000);
         assert_eq!(schedule.time_of(0), Some(Duration::ZERO));
         assert_eq!(schedule.time_of(1_500), Some(Duration::from_millis(1_500)));
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn times_never_go_back_and_agree_with_what_is_due_in_every_shape() {
         for shape in [Shape::Constant, Shape::Ramp, Shape::Spike(3.0)] {
-            let schedule = Schedule::of_shape(shape, 2_000.0, SECOND, 6 * SECOND);
+            let schedule = LoadSchedule::of_shape(shape, 2_000.0, SECOND, 6 * SECOND);
             let mut last = Duration::ZERO;
             for number in 0..schedule.total() {
                 let time = schedule.time_of(number).unwrap();
@@ -197,18 +197,18 @@ mod tests {
 
     #[test]
     fn a_ramp_reaches_its_rate_and_a_spike_falls_back() {
-        let ramp = Schedule::of_shape(Shape::Ramp, 1_000.0, Duration::ZERO, 10 * SECOND);
+        let ramp = LoadSchedule::of_shape(Shape::Ramp, 1_000.0, Duration::ZERO, 10 * SECOND);
         assert!((ramp.rate_at(Duration::ZERO) - 100.0).abs() < 1e-6);
         assert!((ramp.rate_at(5 * SECOND) - 550.0).abs() < 1e-6);
         assert_eq!(ramp.total(), 5_500);
-        let spike = Schedule::of_shape(Shape::Spike(3.0), 1_000.0, Duration::ZERO, 6 * SECOND);
+        let spike = LoadSchedule::of_shape(Shape::Spike(3.0), 1_000.0, Duration::ZERO, 6 * SECOND);
         let rates: Vec<f64> = (0..6).map(|second| spike.rate_at(SECOND * second)).collect();
         assert_eq!(rates, [1_000.0, 1_000.0, 3_000.0, 1_000.0, 1_000.0, 1_000.0]);
     }
 
     #[test]
     fn nothing_is_due_in_an_empty_schedule() {
-        let schedule = Schedule::new(&[Piece {
+        let schedule = LoadSchedule::new(&[Piece {
             lasts: SECOND,
             from: 0.0,
             to: 0.0,

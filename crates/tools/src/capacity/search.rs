@@ -22,7 +22,7 @@ pub struct Plan {
     /// The first rate, in records per second.
     pub from: f64,
     /// The upper limit of all rates.
-    pub most: f64,
+    pub max_rate: f64,
     /// The factor by which the rate rises until one is not sustained.
     pub growth: f64,
     /// The required relative distance between the highest sustained and the lowest failed rate.
@@ -48,7 +48,7 @@ pub struct Search {
 
 /// The result of a search.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Found {
+pub struct SearchResult {
     /// The median of the highest sustained rates, in records per second.
     pub rate: f64,
     /// The lowest of them.
@@ -80,8 +80,8 @@ impl Search {
     pub fn next(&self) -> Option<(f64, Purpose)> {
         let plan = &self.plan;
         match (self.best, self.worst) {
-            (None, None) => Some((plan.from.min(plan.most), Purpose::Ramp)),
-            (Some(best), None) if best < plan.most => Some(((best * plan.growth).min(plan.most), Purpose::Ramp)),
+            (None, None) => Some((plan.from.min(plan.max_rate), Purpose::Ramp)),
+            (Some(best), None) if best < plan.max_rate => Some(((best * plan.growth).min(plan.max_rate), Purpose::Ramp)),
             (None, Some(worst)) if worst > MIN_RATE => Some((worst / 2.0, Purpose::Ramp)),
             (None, Some(_)) => None,
             // The geometric mean halves the relative distance.
@@ -108,7 +108,7 @@ impl Search {
         // The best rate is known now. Its own result is the first that counts.
         if let (Some(best), true) = (self.best, self.found.is_empty()) {
             let is_near = self.worst.is_some_and(|worst| worst / best <= 1.0 + self.plan.precision);
-            if is_near || best >= self.plan.most {
+            if is_near || best >= self.plan.max_rate {
                 self.found.push(best);
                 self.repeat = best;
             }
@@ -116,13 +116,13 @@ impl Search {
     }
 
     /// Returns the result so far, or `None` if no rate was sustained yet.
-    pub fn found(&self) -> Option<Found> {
+    pub fn found(&self) -> Option<SearchResult> {
         let mut rates = self.found.clone();
         if rates.is_empty() {
             rates.push(self.best?);
         }
         rates.sort_by(f64::total_cmp);
-        Some(Found {
+        Some(SearchResult {
             rate: median(&rates)?,
             low: *rates.first()?,
             high: *rates.last()?,
@@ -148,7 +148,7 @@ mod tests {
 
     const PLAN: Plan = Plan {
         from: 1_000.0,
-        most: 1e6,
+        max_rate: 1e6,
         growth: 2.0,
         precision: 0.05,
         repeats: 3,
@@ -156,7 +156,7 @@ mod tests {
 
     /// Runs a search against a system that sustains the rates that `sustains` accepts. Returns the rates tried and the
     /// result.
-    fn search(plan: Plan, mut sustains: impl FnMut(usize, f64) -> bool) -> (Vec<(f64, Purpose)>, Option<Found>) {
+    fn search(plan: Plan, mut sustains: impl FnMut(usize, f64) -> bool) -> (Vec<(f64, Purpose)>, Option<SearchResult>) {
         let mut search = Search::new(plan);
         let mut tried = Vec::new();
         while let Some((rate, purpose)) = search.next() {

@@ -26,7 +26,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// State shared by the sender and the trial.
 #[derive(Default)]
-pub(super) struct Link {
+pub(super) struct SenderState {
     /// Activities handed to the client.
     pub(super) sent: AtomicU64,
     /// Messages that the client has and the broker has not acknowledged.
@@ -44,7 +44,7 @@ pub(super) struct Link {
     why: Mutex<Option<String>>,
 }
 
-impl Link {
+impl SenderState {
     /// Returns the reason why the broker refused a message.
     pub(super) fn refusal(&self) -> Option<String> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -52,7 +52,7 @@ impl Link {
 }
 
 /// Counts failed messages.
-struct Reports(Arc<Link>);
+struct Reports(Arc<SenderState>);
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -82,7 +82,7 @@ struct Sender {
     producer: BaseProducer<Reports>,
     activities: String,
     alerts: String,
-    link: Arc<Link>,
+    link: Arc<SenderState>,
 }
 
 /// Starts the thread. The times of `traffic` count from `begin`.
@@ -91,7 +91,7 @@ pub(super) fn start(
     traffic: Traffic,
     begin: Instant,
     expected: SyncSender<Expected>,
-    link: &Arc<Link>,
+    link: &Arc<SenderState>,
 ) -> Result<JoinHandle<Traffic>, Failure> {
     let producer = clients::load_producer(&environment.config, Reports(Arc::clone(link))).map_err(Failure::failed)?;
     let sender = Sender {
@@ -131,7 +131,7 @@ impl Sender {
         while !self.link.over.load(Ordering::Relaxed) {
             // There is one message for each partition, because partitions take turns.
             for _ in 0..traffic.partitions() {
-                let message = traffic.beat(begin.elapsed());
+                let message = traffic.filler(begin.elapsed());
                 self.send(message);
             }
             self.send_expected(&mut traffic, expected);

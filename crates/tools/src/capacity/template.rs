@@ -97,11 +97,11 @@ const SENTINEL: &str = "9998-12-31T23:59:59.1234567Z";
 /// Returns the records of a message, byte for byte.
 fn records(message: &[u8]) -> Vec<&[u8]> {
     #[derive(serde::Deserialize)]
-    struct Batch<'a> {
+    struct RecordList<'a> {
         #[serde(borrow)]
         records: Vec<&'a RawValue>,
     }
-    let batch = serde_json::from_slice::<Batch<'_>>(message).map(|batch| batch.records);
+    let batch = serde_json::from_slice::<RecordList<'_>>(message).map(|batch| batch.records);
     match batch.or_else(|_| serde_json::from_slice::<Vec<&RawValue>>(message)) {
         Ok(records) => records.into_iter().map(|record| record.get().as_bytes()).collect(),
         Err(_) => vec![message],

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::schedule::Schedule;
+use super::schedule::LoadSchedule;
 use super::template::Pool;
 use crate::generate::Guid;
 use crate::generate::record::{Account, Delivery, Form, Incident, Presence, Status, Tenant, alert};
@@ -60,7 +60,7 @@ pub struct Expected {
 
 /// An alert that was sent and whose window the watermark has not passed.
 #[derive(Debug)]
-struct Pending {
+struct PendingAlert {
     alert: u64,
     policy: usize,
     start: i64,
@@ -71,7 +71,7 @@ struct Pending {
 /// The messages of one trial in the order of their times.
 #[derive(Debug)]
 pub struct Traffic {
-    schedule: Schedule,
+    schedule: LoadSchedule,
     pool: Pool,
     mix: Mix,
     /// The event time at which the trial begins.
@@ -89,14 +89,14 @@ pub struct Traffic {
     least: i64,
     /// For each policy, the times of its latest activities.
     recent: Vec<VecDeque<i64>>,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingAlert>,
     expected: Vec<Expected>,
     bytes: u64,
 }
 
 impl Traffic {
     /// Creates traffic that begins at this event time.
-    pub fn new(schedule: Schedule, pool: Pool, mix: Mix, begin: EventTime) -> Self {
+    pub fn new(schedule: LoadSchedule, pool: Pool, mix: Mix, begin: EventTime) -> Self {
         Self {
             tenant: Tenant::of(mix.seed),
             accounts: (0..40).map(|number| Account::member(mix.seed, number)).collect(),
@@ -148,7 +148,7 @@ impl Traffic {
 
     /// Returns an activity without a correlation id at this time, for the next partition in turn. It keeps the
     /// watermark moving when no other message is due. Its number continues the sequence.
-    pub fn beat(&mut self, at: Duration) -> Option<Message<'_>> {
+    pub fn filler(&mut self, at: Duration) -> Option<Message<'_>> {
         self.plain(at)
     }
 
@@ -274,7 +274,7 @@ impl Traffic {
         self.alert_value.clear();
         alert(&mut self.alert_value, &incident, &delivery);
         self.bytes += self.alert_value.len() as u64;
-        self.pending.push_back(Pending {
+        self.pending.push_back(PendingAlert {
             alert: self.alert_number,
             policy,
             start,
@@ -329,7 +329,7 @@ mod tests {
 
     fn traffic(mix: Mix) -> Traffic {
         let second = Duration::from_secs(1);
-        let schedule = Schedule::of_shape(Shape::Constant, 2_000.0, second, 3 * second);
+        let schedule = LoadSchedule::of_shape(Shape::Constant, 2_000.0, second, 3 * second);
         let begin = EventTime::from_date(2026, 3, 1, 0).unwrap();
         Traffic::new(schedule, Pool::generated(5, 6, 1_500), mix, begin)
     }
@@ -344,9 +344,9 @@ mod tests {
             sent.push((due, value.to_vec()));
             expected.extend(traffic.take_expected());
         }
-        for beat in 0..40_u32 {
-            let at = Duration::from_secs(4) + Duration::from_millis(20) * beat;
-            traffic.beat(at).unwrap();
+        for step in 0..40_u32 {
+            let at = Duration::from_secs(4) + Duration::from_millis(20) * step;
+            traffic.filler(at).unwrap();
             expected.extend(traffic.take_expected());
         }
         assert!(traffic.is_settled());
@@ -429,7 +429,7 @@ mod tests {
         }
         let beats: Vec<i64> = (0..3)
             .map(|_| {
-                traffic.beat(Duration::from_secs(1)).unwrap();
+                traffic.filler(Duration::from_secs(1)).unwrap();
                 traffic.tick
             })
             .collect();

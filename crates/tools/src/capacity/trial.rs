@@ -10,11 +10,11 @@ use super::environment::{EMBEDDED_BYTES, Environment, OUT_OF_ORDERNESS};
 use super::options::{Mode, Options};
 use super::processors::{Processors, cpu_seconds};
 use super::progress::Progress;
-use super::reader::{self, Reader, ReaderState, Received, SharedReaderState, Times};
-use super::sender::{self, Link};
+use super::reader::{self, OutputReader, ReaderState, Received, SharedReaderState, Times};
+use super::sender::{self, SenderState};
 use crate::capacity::oracle::Repeats;
 use crate::capacity::result::{Limits, Sample, Step};
-use crate::capacity::schedule::Schedule;
+use crate::capacity::schedule::LoadSchedule;
 use crate::capacity::search::Purpose;
 use crate::capacity::template::Pool;
 use crate::capacity::traffic::{Mix, Traffic};
@@ -53,9 +53,9 @@ pub(super) struct TestContext<'b> {
 struct Trial<'t> {
     context: &'t TestContext<'t>,
     environment: &'t Environment,
-    schedule: Schedule,
+    schedule: LoadSchedule,
     times: Times,
-    link: Arc<Link>,
+    link: Arc<SenderState>,
     reader_state: SharedReaderState,
     step: Step,
     /// CPU seconds of the processors and of the driver when the hold began.
@@ -100,7 +100,7 @@ impl TestContext<'_> {
         let hold = (self.options.warm_up, self.options.warm_up + self.options.hold());
         let times = reader::begin(hold);
         let traffic = Traffic::new(schedule.clone(), self.pool.clone(), self.mix(), times.event);
-        let link = Arc::new(Link::default());
+        let link = Arc::new(SenderState::default());
         let (windows, expected) = sync_channel(10_000);
         let reading = reader.start(times, expected, Arc::clone(&link))?;
         let sending = sender::start(environment, traffic, times.begin, windows, &link);
@@ -159,7 +159,7 @@ impl TestContext<'_> {
         environment: &Environment,
         processors: &mut Processors<'_>,
         reader_state: &SharedReaderState,
-    ) -> Result<Reader, Failure> {
+    ) -> Result<OutputReader, Failure> {
         let began = clock::start();
         let partitions = u64::from(environment.config.repartition.partitions);
         let sources = self.options.partitions as usize + 1;
@@ -175,9 +175,9 @@ impl TestContext<'_> {
             }
             if processors.owned() >= partitions {
                 if reader.is_none() {
-                    reader = Some(Reader::new(environment, self.options.seed, reader_state.clone())?);
+                    reader = Some(OutputReader::new(environment, self.options.seed, reader_state.clone())?);
                 }
-                reader.iter().for_each(Reader::poll_positions);
+                reader.iter().for_each(OutputReader::poll_positions);
             }
             match reader.take_if(|_| reader_state.lock().positions.len() >= sources) {
                 Some(reader) => return Ok(reader),
@@ -208,16 +208,16 @@ impl Trial<'_> {
     /// Takes samples while the schedule runs.
     fn load(&mut self, processors: &mut Processors<'_>, progress: &mut Progress) -> Result<(), Failure> {
         let lasts = self.schedule.lasts();
-        let every = if self.environment.is_embedded() {
+        let interval = if self.environment.is_embedded() {
             SAMPLE_INTERVAL / 2
         } else {
             SAMPLE_INTERVAL
         };
-        let mut next = every;
+        let mut next = interval;
         let mut control = Control::Continue;
         while self.now() < lasts && control == Control::Continue {
             self.context.shutdown.sleep(next.saturating_sub(self.now()));
-            next = self.now() + every;
+            next = self.now() + interval;
             self.disturb(processors)?;
             control = self.sample(processors)?;
             if let Some(sample) = self.step.samples.last() {
@@ -290,8 +290,8 @@ impl Trial<'_> {
             }
             return Ok(Control::Stop);
         }
-        let most = self.most_lag(sample.offered);
-        if verdict::is_hopeless(&sample, most) {
+        let max_lag = self.max_lag(sample.offered);
+        if verdict::is_hopeless(&sample, max_lag) {
             self.step
                 .failures
                 .push(format!("abandoned: {:.0} records behind", sample.lag()));
@@ -301,7 +301,7 @@ impl Trial<'_> {
     }
 
     /// Returns the seconds of lag at which a trial is abandoned.
-    fn most_lag(&self, offered: f64) -> f64 {
+    fn max_lag(&self, offered: f64) -> f64 {
         if self.environment.is_embedded() {
             let kept = EMBEDDED_BYTES * f64::from(self.context.options.partitions) / self.context.record_size.max(1.0);
             return EMBEDDED_SHARE * kept / offered.max(1.0);
@@ -449,7 +449,7 @@ impl Trial<'_> {
             Mode::ExactlyOnce => Repeats::Forbidden,
         };
         let step = &mut self.step;
-        step.answer = received.answers.judge(repeats, is_judged);
+        step.answer = received.output.judge(repeats, is_judged);
         step.close = received.close.summary();
         step.ingest = received.ingest.summary();
         step.messages = self.link.sent.load(Ordering::Relaxed);

@@ -21,7 +21,7 @@ pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
     let held: Vec<Sample> = in_hold(step).copied().collect();
     let lag: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.lag())).collect();
     step.lag = Trend::of(&lag, step.offered);
-    step.lag_max = lag.iter().fold(0.0, |most, (_, lag)| lag.max(most));
+    step.lag_max = lag.iter().fold(0.0, |max, (_, lag)| lag.max(max));
     let memory = held.iter().filter_map(|sample| Some((sample.at, sample.memory? as f64)));
     let memory: Vec<(f64, f64)> = memory.collect();
     step.memory_slope = (memory.len() > 2).then(|| Line::through(&memory).slope);
@@ -84,9 +84,9 @@ pub fn in_hold(step: &Step) -> impl Iterator<Item = &Sample> {
     step.samples.iter().filter(move |sample| sample.at >= from && sample.at <= to)
 }
 
-/// Returns whether a running trial can be abandoned: its backlog is longer than `most` seconds of the offered load.
-pub fn is_hopeless(sample: &Sample, most: f64) -> bool {
-    sample.offered > 0.0 && sample.lag() > most * sample.offered
+/// Returns whether a running trial can be abandoned: its backlog is longer than `max_seconds` of the offered load.
+pub fn is_hopeless(sample: &Sample, max_seconds: f64) -> bool {
+    sample.offered > 0.0 && sample.lag() > max_seconds * sample.offered
 }
 
 /// Returns the samples under load. After the last message, the offered load is zero and any lag would exceed it.

@@ -23,7 +23,7 @@ pub(super) struct Screen {
     consumer: BaseConsumer<Logged>,
     colors: bool,
     /// The rows that count, for each result, by time and id.
-    rows: BTreeMap<Answer, BTreeMap<(String, String), Row>>,
+    rows: BTreeMap<Subject, BTreeMap<(String, String), ShownRow>>,
     /// Summaries whose rows have not all been read yet, because the two topics are read side by side.
     waiting: Vec<Value>,
     /// The alerts that were closed by at least one link.
@@ -33,13 +33,13 @@ pub(super) struct Screen {
 
 /// The subject of a summary: an alert, a link, and the key by which the link found the activities.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Answer {
+struct Subject {
     alert: String,
     link: String,
     key: String,
 }
 
-impl Answer {
+impl Subject {
     fn of(record: &Value) -> Self {
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
         Self {
@@ -50,7 +50,7 @@ impl Answer {
     }
 }
 
-struct Row {
+struct ShownRow {
     line: String,
     reason: String,
     shown: bool,
@@ -84,7 +84,7 @@ impl Screen {
                     let value = serde_json::from_slice(message.payload().unwrap_or_default());
                     self.record(value.unwrap_or_default());
                 }
-                Some(Err(error)) => tracing::warn!(%error, "reading the answers stumbled"),
+                Some(Err(error)) => tracing::warn!(%error, "cannot read the output; trying again"),
             }
             self.show_complete();
         }
@@ -115,7 +115,7 @@ impl Screen {
             }
             return;
         }
-        let rows = self.rows.entry(Answer::of(&record)).or_default();
+        let rows = self.rows.entry(Subject::of(&record)).or_default();
         let key = (text("activity_time"), text("id"));
         if record["op"] == "delete" {
             rows.remove(&key);
@@ -133,7 +133,7 @@ impl Screen {
             activity["ActionType"].as_str().unwrap_or("?"),
             file
         );
-        let row = Row {
+        let row = ShownRow {
             line,
             reason: text("reason"),
             shown: false,
@@ -142,8 +142,8 @@ impl Screen {
     }
 
     fn show_complete(&mut self) {
-        let rows_of = |summary: &Value, rows: &BTreeMap<Answer, BTreeMap<_, Row>>| {
-            rows.get(&Answer::of(summary)).map_or(0, BTreeMap::len) as u64
+        let rows_of = |summary: &Value, rows: &BTreeMap<Subject, BTreeMap<_, ShownRow>>| {
+            rows.get(&Subject::of(summary)).map_or(0, BTreeMap::len) as u64
         };
         let (complete, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -159,15 +159,15 @@ impl Screen {
         let revision = summary["revision"].as_u64().unwrap_or(0);
         let alert = &summary["alert"];
         let of_alert = |name: &str| alert[name].as_str().unwrap_or("?");
-        let answer = Answer::of(summary);
-        self.alerts.insert(answer.alert.clone());
+        let subject = Subject::of(summary);
+        self.alerts.insert(subject.alert.clone());
         let activities = counted(summary["activity_count"].as_u64().unwrap_or(0), "activity");
         let what = match (revision, text("status")) {
             (1, "unmatched") => "no activity matches".to_owned(),
             (1, _) => activities,
             _ => format!("revision {revision}: {activities}"),
         };
-        let what = format!("{what} by {}", answer.link);
+        let what = format!("{what} by {}", subject.link);
         out::tell_coloured(&format!(
             "{}  {}  {}  {}",
             clock_of(text("closed_at")),
@@ -177,9 +177,9 @@ impl Screen {
         ));
         out::tell(&format!(
             "          alert {}  {} {}",
-            answer.alert,
-            kind_of_key(&answer.link),
-            mask::printable(&answer.key, mask::Lines::One)
+            subject.alert,
+            kind_of_key(&subject.link),
+            mask::printable(&subject.key, mask::Lines::One)
         ));
         out::tell(&format!(
             "          window {} to {}, closed by {}, status {}",
@@ -189,7 +189,7 @@ impl Screen {
             of_alert("Status")
         ));
         let mut lines = Vec::new();
-        if let Some(rows) = self.rows.get_mut(&answer) {
+        if let Some(rows) = self.rows.get_mut(&subject) {
             for row in rows.values_mut() {
                 let new = match row.reason.as_str() {
                     _ if row.shown => "",

@@ -8,17 +8,17 @@ use crate::generate::record::{
 use crate::time::WallTime;
 
 /// A message that is sent at a certain time.
-pub(super) struct Event {
+pub(super) struct PlannedMessage {
     /// The wall-clock time at which it is sent.
     pub(super) at: WallTime,
     /// The table to whose topic it is sent.
-    pub(super) table: Table,
+    pub(super) table: DemoTopic,
     /// The message.
     pub(super) value: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Table {
+pub(super) enum DemoTopic {
     Activities,
     Alerts,
 }
@@ -38,7 +38,7 @@ enum Plot {
 
 const PLOTS: [Plot; 5] = [Plot::Plain, Plot::LateActivity, Plot::Update, Plot::Unmatched, Plot::Plain];
 /// Milliseconds from the beginning of one story to that of the next.
-pub(super) const PACE: i64 = 3_000;
+pub(super) const STORY_INTERVAL: i64 = 3_000;
 /// Milliseconds between two activities that belong to no alert.
 const NOISE: i64 = 40;
 /// The numbers of the policies that raise alerts in the demo. They watch acts on files.
@@ -51,7 +51,7 @@ const PEOPLE: u64 = 40;
 const NOBODY: u64 = 1_000;
 
 /// Creates the messages of the stories.
-pub(super) struct Teller {
+pub(super) struct StoryPlanner {
     seed: u64,
     tenant: Tenant,
     next_story: u64,
@@ -71,7 +71,7 @@ struct Cast {
 const START: i64 = 500;
 const END: i64 = 1_600;
 
-impl Teller {
+impl StoryPlanner {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -82,8 +82,8 @@ impl Teller {
     }
 
     /// Returns the messages of the next story, which begins at `begin`, and of ordinary activities until `begin` +
-    /// [`PACE`]. Some messages of the story are due later.
-    pub(super) fn next(&mut self, begin: WallTime) -> Vec<Event> {
+    /// [`STORY_INTERVAL`]. Some messages of the story are due later.
+    pub(super) fn next(&mut self, begin: WallTime) -> Vec<PlannedMessage> {
         let number = self.next_story;
         self.next_story += 1;
         let plot = PLOTS[number as usize % PLOTS.len()];
@@ -119,7 +119,7 @@ impl Teller {
     }
 
     /// Returns the activities that trigger the policy, and other activities of its people and on its file.
-    fn deeds(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<Event> {
+    fn deeds(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<PlannedMessage> {
         let at = |millis: i64| WallTime(begin.0 + millis);
         let about = About {
             id: provider_id,
@@ -161,7 +161,7 @@ impl Teller {
     }
 
     /// Returns the versions of the alert.
-    fn versions(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<Event> {
+    fn versions(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<PlannedMessage> {
         let (id, seed) = (self.guid(), self.next_seed);
         let at = |millis: i64| WallTime(begin.0 + millis);
         let both = [cast.account.clone(), cast.second.clone()];
@@ -182,9 +182,9 @@ impl Teller {
             };
             let mut value = Vec::new();
             alert(&mut value, &incident, &delivery(Form::LogAnalytics, at(arrives), seed));
-            Event {
+            PlannedMessage {
                 at: at(arrives),
-                table: Table::Alerts,
+                table: DemoTopic::Alerts,
                 value,
             }
         };
@@ -196,7 +196,7 @@ impl Teller {
     }
 
     /// Returns ordinary activities of people without alerts, which are most of a tenant's activities.
-    fn noise(&mut self, begin: WallTime) -> Vec<Event> {
+    fn noise(&mut self, begin: WallTime) -> Vec<PlannedMessage> {
         const ACTS: [Act; 8] = [
             Act::FileAccessed,
             Act::MailItemsAccessed,
@@ -207,7 +207,7 @@ impl Teller {
             Act::MailItemsAccessed,
             Act::SharingSet,
         ];
-        let times = (0..PACE / NOISE).map(|step| WallTime(begin.0 + step * NOISE));
+        let times = (0..STORY_INTERVAL / NOISE).map(|step| WallTime(begin.0 + step * NOISE));
         let tenant = self.tenant.clone();
         let mut events = Vec::new();
         for (at, act) in times.zip(ACTS.into_iter().cycle()) {
@@ -227,15 +227,15 @@ impl Teller {
     }
 
     /// Returns an activity whose record arrives at this time, with a seed of its own.
-    fn activity(&mut self, at: WallTime, deed: Deed<'_>) -> Event {
+    fn activity(&mut self, at: WallTime, deed: Deed<'_>) -> PlannedMessage {
         self.next_seed += 1;
         let seed = self.next_seed;
         let deed = Deed { seed, ..deed };
         let mut value = Vec::new();
         activity(&mut value, &deed, &delivery(Form::Streaming, at, seed));
-        Event {
+        PlannedMessage {
             at,
-            table: Table::Activities,
+            table: DemoTopic::Activities,
             value,
         }
     }

@@ -1,4 +1,4 @@
-use super::messages::Rows;
+use super::messages::RowKind;
 use super::random::Random;
 
 /// The defect of a broken message or record.
@@ -29,7 +29,7 @@ pub(super) enum Defect {
 impl Defect {
     /// Draws a defect of a record or its message. Every column of an activity can be missing, so
     /// [`Defect::MissingColumn`] is only one of alerts.
-    pub(super) fn of(rows: Rows, random: &Random) -> Self {
+    pub(super) fn of(rows: RowKind, random: &Random) -> Self {
         let all = [
             Self::Truncated,
             Self::NotJson,
@@ -39,8 +39,8 @@ impl Defect {
         ];
         match rows {
             _ if random.one_in(2) => *random.pick(&all),
-            Rows::Activities => *random.pick(&[Self::PropertiesOfWrongType, Self::NoProperties, Self::TooDeep, Self::BadTime]),
-            Rows::Alerts => *random.pick(&[Self::BadTime, Self::MissingColumn]),
+            RowKind::Activities => *random.pick(&[Self::PropertiesOfWrongType, Self::NoProperties, Self::TooDeep, Self::BadTime]),
+            RowKind::Alerts => *random.pick(&[Self::BadTime, Self::MissingColumn]),
         }
     }
 
@@ -53,12 +53,12 @@ impl Defect {
     }
 
     /// Breaks the valid record that begins at `begin` in `out`, so that no reader can use it.
-    pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, rows: Rows, random: &Random) {
+    pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, rows: RowKind, random: &Random) {
         let table = rows.table();
         // The column with the time that a record must have, and one that every record has.
         let (time, id) = match rows {
-            Rows::Activities => ("CreationTime", "RawEventData"),
-            Rows::Alerts => ("EndTime", "SystemAlertId"),
+            RowKind::Activities => ("CreationTime", "RawEventData"),
+            RowKind::Alerts => ("EndTime", "SystemAlertId"),
         };
         match self {
             Self::Truncated => {

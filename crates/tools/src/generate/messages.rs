@@ -32,14 +32,14 @@ const FULL: usize = 300_000;
 
 /// The tables that records come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Rows {
+pub(super) enum RowKind {
     Activities,
     Alerts,
 }
 
 /// The differences between the sources of records. Records become messages in the same way for all of them.
-pub(super) trait Table {
-    const ROWS: Rows;
+pub(super) trait DeliveredTable {
+    const ROWS: RowKind;
     const PURPOSE: Purpose;
 
     /// Returns the options on which the plan of the traffic is based.
@@ -69,7 +69,7 @@ pub(super) struct Batches<T> {
     last: EventTime,
 }
 
-impl<T: Table> Batches<T> {
+impl<T: DeliveredTable> Batches<T> {
     pub(super) fn new(mut table: T) -> Self {
         Self {
             waiting: table.next(),
@@ -130,23 +130,23 @@ impl<T: Table> Batches<T> {
     }
 }
 
-impl<T: Table> Messages for Batches<T> {
+impl<T: DeliveredTable> Messages for Batches<T> {
     fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
         let (arrival, _) = self.waiting?;
         let options = self.table.options();
         let random = Random::new(options.seed, T::PURPOSE, self.messages);
         self.messages += 1;
         let form = T::ROWS.form(options.envelope, &random);
-        let most = options.batch_max;
-        let count = if most > 1 { 1 + random.place(most) } else { 1 };
+        let max = options.batch_max;
+        let count = if max > 1 { 1 + random.place(max) } else { 1 };
         let defect = random.chance(options.malformed).then(|| Defect::of(T::ROWS, &random));
         match defect {
-            Some(defect) if most == 1 || !defect.is_of_record() => {
+            Some(defect) if max == 1 || !defect.is_of_record() => {
                 self.broken(out, defect, form, arrival, &random);
                 Some(self.info(arrival, 0, true))
             }
             Some(defect) => Some(self.batch(out, form, count, Some(defect), &random)),
-            None if most > 1 => Some(self.batch(out, form, count, None, &random)),
+            None if max > 1 => Some(self.batch(out, form, count, None, &random)),
             None => {
                 let arrival = self.record(out, form, &random).unwrap_or(arrival);
                 Some(self.info(arrival, 1, false))
@@ -166,7 +166,7 @@ fn comma(out: &mut Vec<u8>, first: &mut bool) {
     }
 }
 
-impl Rows {
+impl RowKind {
     /// Returns the name of the table.
     pub(super) fn table(self) -> &'static str {
         match self {

@@ -141,7 +141,7 @@ const LAST_START: EventTime = EventTime::from_ticks(3_286_870 * 86_400 * 10_000_
 impl Options {
     /// Returns an error if an option is out of range.
     pub(super) fn check(&self) -> Result<(), Error> {
-        for (option, share, most) in [
+        for (option, share, max) in [
             ("keyed-share", self.keyed_share, 1.0),
             ("in-window-share", self.in_window_share, 1.0),
             ("duplicates", self.duplicates, 1.0),
@@ -149,12 +149,12 @@ impl Options {
             ("alert-updates", self.alert_updates, 1.0),
             ("zero-windows", self.zero_windows, 1.0),
         ] {
-            let range = if most < 1.0 {
+            let range = if max < 1.0 {
                 "a share from 0 to 0.9"
             } else {
                 "a share from 0 to 1"
             };
-            in_range(option, (0.0..=most).contains(&share), share, range)?;
+            in_range(option, (0.0..=max).contains(&share), share, range)?;
         }
         let (size, skew) = (self.record_size, self.policy_skew);
         in_range("record-size", (1_000..=100_000).contains(&size), size, "1000 to 100000 bytes")?;

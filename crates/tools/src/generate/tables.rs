@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid as Guid;
 
 use super::TimeForm;
-use super::messages::{Batches, Delivered, Messages, Rows, Table};
+use super::messages::{Batches, Delivered, DeliveredTable, Messages, RowKind};
 use super::options::Options;
 use super::plan::{duration, ticks, time_form};
 use super::random::{Purpose, Random};
@@ -18,7 +18,7 @@ use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// The plan of the traffic. Every record is a function of the plan and its number.
 pub(super) trait Plan: Send + Sync {
-    /// Returns who and what there is.
+    /// Returns the tenant with its people and policies.
     fn world(&self) -> &World;
     /// Returns the numbers of all activities, each with a time before which neither it nor a later one happens.
     fn schedule(self: Arc<Self>) -> Schedule;
@@ -37,7 +37,7 @@ pub(super) trait Plan: Send + Sync {
 /// The activities of a plan in the order in which they may happen.
 pub(super) type Schedule = Box<dyn Iterator<Item = (EventTime, u64)> + Send>;
 
-/// The options, and who and what there is in the tenant.
+/// The options, and the tenant with its people and policies.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) options: Options,
@@ -198,8 +198,8 @@ struct ActivityTable {
     under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
 }
 
-impl Table for ActivityTable {
-    const ROWS: Rows = Rows::Activities;
+impl DeliveredTable for ActivityTable {
+    const ROWS: RowKind = RowKind::Activities;
     const PURPOSE: Purpose = Purpose::ActivityMessage;
 
     fn options(&self) -> &Options {
@@ -287,8 +287,8 @@ impl AlertTable {
     }
 }
 
-impl Table for AlertTable {
-    const ROWS: Rows = Rows::Alerts;
+impl DeliveredTable for AlertTable {
+    const ROWS: RowKind = RowKind::Alerts;
     const PURPOSE: Purpose = Purpose::AlertMessage;
 
     fn options(&self) -> &Options {

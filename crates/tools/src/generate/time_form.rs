@@ -30,9 +30,9 @@ impl TimeForm {
         let mut text = time.to_string();
         text.pop();
         let needed = text.trim_end_matches('0').len();
-        let asked = if self.digits == 0 { 19 } else { 20 + usize::from(self.digits) };
+        let length = if self.digits == 0 { 19 } else { 20 + usize::from(self.digits) };
         // Without a fraction, what is needed ends with the point, or before it.
-        let digits = if needed <= 20 { asked } else { asked.max(needed) };
+        let digits = if needed <= 20 { length } else { length.max(needed) };
         text.truncate(digits);
         if self.separator != 'T' {
             text = text.replace('T', &self.separator.to_string());

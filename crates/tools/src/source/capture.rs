@@ -42,14 +42,14 @@ impl Capture {
 }
 
 /// An event.
-pub(super) struct Event {
+pub(super) struct CaptureEvent {
     /// The time at which the event hub received it.
     pub(super) enqueued: Option<StartTime>,
     pub(super) body: Vec<u8>,
 }
 
 /// Returns the first event of a file, if it has one.
-pub(super) fn first_event(path: &Path) -> io::Result<Option<Event>> {
+pub(super) fn first_event(path: &Path) -> io::Result<Option<CaptureEvent>> {
     let mut reader = Capture::new(Box::new(io::BufReader::new(open::file(path)?)))?;
     let Some(event) = reader.0.next() else {
         return Ok(None);
@@ -64,7 +64,7 @@ pub(super) fn first_event(path: &Path) -> io::Result<Option<Event>> {
         _ => None,
     };
     let body = body(event)?.unwrap_or_default();
-    Ok(Some(Event { enqueued, body }))
+    Ok(Some(CaptureEvent { enqueued, body }))
 }
 
 /// Reads a time in the format that Microsoft documents, `11/20/2026 8:34:11 AM`.

@@ -245,7 +245,7 @@ struct TopicJoiner<'r, B> {
     sources: &'r mut Sources,
     recomputation: &'r mut Recomputation<B>,
     comparison: &'r mut Comparison,
-    batch: Batch,
+    batch: MessageBatch,
     /// Partitions that do not begin at offset 0, and from which nothing has been read yet.
     unseen: BTreeSet<i32>,
     /// Partitions of a former input that contain more records than are known to have been read.
@@ -264,7 +264,7 @@ impl<'r, B: Backend> TopicJoiner<'r, B> {
             sources,
             recomputation,
             comparison,
-            batch: Batch::default(),
+            batch: MessageBatch::default(),
             unseen: source.extent.cut().into_keys().collect(),
             longer: BTreeSet::new(),
         }
@@ -382,14 +382,14 @@ fn sent(message: &BorrowedMessage<'_>) -> Option<WallTime> {
 
 /// Messages of one partition.
 #[derive(Default)]
-struct Batch {
+struct MessageBatch {
     partition: i32,
     messages: Vec<(Option<Vec<u8>>, Arrival)>,
     bytes: usize,
     newest: Option<WallTime>,
 }
 
-impl Batch {
+impl MessageBatch {
     fn is_full(&self) -> bool {
         self.messages.len() >= BATCH.0 || self.bytes >= BATCH.1
     }

@@ -170,8 +170,8 @@ fn the_example_for_managed_identities_uses_the_metadata_endpoint() {
         "azure_imds"
     );
     // librdkafka treats the text before the first "=" as the name; a comma would begin another pair.
-    let asked = format!("query=api-version=2018-02-01&resource=https://contoso.servicebus.windows.net&client_id={CANARY}");
-    assert_eq!(kafka.properties["sasl.oauthbearer.config"].expose(), asked);
+    let expected = format!("query=api-version=2018-02-01&resource=https://contoso.servicebus.windows.net&client_id={CANARY}");
+    assert_eq!(kafka.properties["sasl.oauthbearer.config"].expose(), expected);
     for name in [
         "sasl.oauthbearer.client.id",
         "sasl.oauthbearer.client.secret",

@@ -236,26 +236,23 @@ fn plaintext_to_another_machine_causes_a_warning() {
         let warnings = load(&file, &[]).unwrap().warnings();
         warnings.iter().any(|warning| warning.contains("unencrypted"))
     };
-    for here in [
+    for local in [
         "localhost:9092",
         "127.0.0.1:9092",
         "[::1]:9092",
         "PLAINTEXT://localhost:9092",
         "127.0.0.1:1,127.0.0.2:2",
     ] {
-        assert!(!warned(here, "PLAINTEXT"), "{here}");
+        assert!(!warned(local, "PLAINTEXT"), "{local}");
     }
-    for elsewhere in [
+    for remote in [
         "broker:9092",
         "127.0.0.1:9092,broker:9092",
         "10.0.0.1:9092",
         "[2001:db8::1]:9092",
     ] {
-        assert!(
-            warned(elsewhere, "PLAINTEXT") && warned(elsewhere, "sasl_plaintext"),
-            "{elsewhere}"
-        );
-        assert!(!warned(elsewhere, "SSL") && !warned(elsewhere, "sasl_ssl"), "{elsewhere}");
+        assert!(warned(remote, "PLAINTEXT") && warned(property, "sasl_plaintext"), "{remote}");
+        assert!(!warned(remote, "SSL") && !warned(property, "sasl_ssl"), "{property}");
     }
 }
 

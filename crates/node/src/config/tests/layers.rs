@@ -307,18 +307,18 @@ fn reading_only_http_reports_only_errors_there() {
         let http = build::only_http(Some(("test.toml", file)), &variables(environment));
         http.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
-    let elsewhere = "state.memory = 5\nkafka.connection_string = \"${NOT_SET}\"\nno_such = 1\n";
+    let other_sections = "state.memory = 5\nkafka.connection_string = \"${NOT_SET}\"\nno_such = 1\n";
     let found = http(
-        &format!("{elsewhere}http.listen = \"127.0.0.1:9000\"\nhttp.token = \"{CANARY}\""),
+        &format!("{other_sections}http.listen = \"127.0.0.1:9000\"\nhttp.token = \"{CANARY}\""),
         &[],
     )
     .unwrap();
     assert_eq!(found.listen.unwrap().port(), 9000);
     assert_eq!(found.token.unwrap().expose(), CANARY);
     let over = ("ALERTTRAIL_HTTP__LISTEN", "127.0.0.1:9001");
-    assert_eq!(http(elsewhere, &[over]).unwrap().listen.unwrap().port(), 9001);
+    assert_eq!(http(other_sections, &[over]).unwrap().listen.unwrap().port(), 9001);
     let wrong = http(
-        &format!("{elsewhere}http.listn = 1\nhttp.listen = \"x\""),
+        &format!("{other_sections}http.listn = 1\nhttp.listen = \"x\""),
         &[("ALERTTRAIL_HTTP__TOKN", "x")],
     )
     .unwrap_err();
@@ -326,6 +326,6 @@ fn reading_only_http_reports_only_errors_there() {
     assert_eq!(
         http("[http", &[]).unwrap_err().len(),
         1,
-        "what is no TOML says nothing of http"
+        "a text that is not TOML has no http settings"
     );
 }

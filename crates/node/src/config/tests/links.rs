@@ -87,7 +87,7 @@ fn a_link_has_the_settings_that_there_are() {
             assert!(error.ends_with("; write \"alert\", or leave it out"), "{error}");
         }
     }
-    for (more, said) in [
+    for (more, expected) in [
         (
             "ignore_case = \"yes\"",
             "link.user.ignore_case: is no boolean; write true or false",
@@ -109,7 +109,7 @@ fn a_link_has_the_settings_that_there_are() {
             "link.user.retention: is no duration of at most a hundred years; write a number with a unit, such as \"1h\" or \"7d\"",
         ),
     ] {
-        assert_eq!(error(&with(more)), said);
+        assert_eq!(error(&with(more)), expected);
     }
     for wrong in ["[link]\nname = \"user\"", "link = 5", "link = [5]"] {
         let error = errors(wrong).remove(0);
@@ -124,7 +124,7 @@ fn a_link_has_the_settings_that_there_are() {
 #[test]
 fn keys_of_a_link_lead_somewhere() {
     let wrong = |list: &str| error(&format!("[[link]]\nname = \"user\"\nactivity_key = [\"B\"]\nkey = {list}"));
-    for (list, said) in [
+    for (list, expected) in [
         ("\"A\"", "is no list; write a list such as [\"Entities[].AadUserId\"]"),
         ("[]", "is an empty list; name one path at least"),
         (
@@ -181,7 +181,7 @@ fn keys_of_a_link_lead_somewhere() {
             "an entry has \"match\" beside parts; write it inside a part: { parts = [{ path = \"…\", match = \"…\" }, …] }",
         ),
     ] {
-        assert_eq!(wrong(list), format!("link.user.key: {said}"), "{list}");
+        assert_eq!(wrong(list), format!("link.user.key: {expected}"), "{list}");
     }
 }
 
@@ -189,7 +189,7 @@ fn keys_of_a_link_lead_somewhere() {
 fn conditions_have_values() {
     const EXAMPLE: &str = "write { ActionType = [\"FileDownloaded\"] }";
     for name in ["from_where", "where"] {
-        for (wrong, said) in [
+        for (wrong, expected) in [
             ("\"x\"", format!("is no table; {EXAMPLE}")),
             ("{ A = [] }", format!("A has no list of values; {EXAMPLE}")),
             ("{ A = [1.5] }", format!("A has no list of values; {EXAMPLE}")),
@@ -201,7 +201,7 @@ fn conditions_have_values() {
         ] {
             assert_eq!(
                 error(&with(&format!("{name} = {wrong}"))),
-                format!("link.user.{name}: {said}")
+                format!("link.user.{name}: {expected}")
             );
         }
     }

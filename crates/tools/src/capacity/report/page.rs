@@ -233,10 +233,10 @@ fn over_time(report: &Report, step: &Step) -> Markup {
         .iter()
         .find(|step| !step.is_sustained())
         .is_some_and(|worst| worst.number == step.number);
-    let stands = representative(report).is_some_and(|chosen| chosen.number == step.number);
+    let is_representative = representative(report).is_some_and(|chosen| chosen.number == step.number);
     let plots = plots::over_time(step, report.settings.limits.p99_ms);
     html! {
-        details open[is_worst || stands] {
+        details open[is_worst || is_representative] {
             summary {
                 "Trial " (step.number) ": " (grouped(step.offered)) " records/s "
                 span { "for the " (verdict::name(step.purpose)) ", " @if step.is_sustained() { "sustained" } @else { "not sustained" } }

@@ -70,7 +70,7 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
         points
     };
     let offered = report.steps.iter().map(|step| step.offered);
-    let (least, most) = offered.fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(rate), most.max(rate)));
+    let (low, high) = offered.fold((f64::MAX, 0.0_f64), |(low, high), rate| (low.min(rate), high.max(rate)));
     let achieved: fn(&Step) -> f64 = |step| step.achieved;
     let p99: fn(&Step) -> f64 = |step| step.close.p99;
     let limit = report.settings.limits.p99_ms;
@@ -82,7 +82,7 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
             logarithmic: false,
             hold: None,
             series: vec![
-                series("ideal", Ink::Axis, Mark::Dashes, vec![(least, least), (most, most)]),
+                series("ideal", Ink::Axis, Mark::Dashes, vec![(low, low), (high, high)]),
                 series("sustained", Ink::First, Mark::Dots, points(true, achieved)),
                 series("not sustained", Ink::Bad, Mark::Rings, points(false, achieved)),
             ],
@@ -95,7 +95,7 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
             logarithmic: true,
             hold: None,
             series: vec![
-                series("limit", Ink::Axis, Mark::Dashes, vec![(least, limit), (most, limit)]),
+                series("limit", Ink::Axis, Mark::Dashes, vec![(low, limit), (high, limit)]),
                 series("sustained", Ink::First, Mark::Dots, points(true, p99)),
                 series("not sustained", Ink::Bad, Mark::Rings, points(false, p99)),
             ],
@@ -135,7 +135,7 @@ pub(super) fn percentiles(step: &Step) -> Option<Plot> {
 /// Returns the plot of a trial's close latency over time.
 pub(super) fn latency_over_time(step: &Step, limit: f64, size: Option<(u32, u32)>) -> Option<Plot> {
     let median = points(step, |sample| sample.close_p50_ms);
-    let most = points(step, |sample| sample.close_max_ms);
+    let maximum = points(step, |sample| sample.close_max_ms);
     let ends = (step.hold_from, step.hold_to);
     (!median.is_empty()).then(|| Plot {
         title: "Close latency over time".to_owned(),
@@ -151,7 +151,7 @@ pub(super) fn latency_over_time(step: &Step, limit: f64, size: Option<(u32, u32)
                 vec![(ends.0, limit), (ends.1, limit)],
             ),
             series("median", Ink::First, Mark::Line, median),
-            series("maximum", Ink::Second, Mark::Line, most),
+            series("maximum", Ink::Second, Mark::Line, maximum),
         ],
         size: size.unwrap_or(THIRD),
     })
@@ -239,10 +239,10 @@ fn points(step: &Step, y: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
         .iter()
         .filter_map(|sample| Some((sample.at, y(sample)?)))
         .collect();
-    let every = points.len().div_ceil(MAX_POINTS).max(1);
+    let chunk = points.len().div_ceil(MAX_POINTS).max(1);
     // The greatest of several points is kept, so that no peak disappears.
     let greatest = |some: &[(f64, f64)]| some.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
-    points.chunks(every).filter_map(greatest).collect()
+    points.chunks(chunk).filter_map(greatest).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use crate::capacity::lag::Trend;
 use crate::capacity::latency::Latencies;
 use crate::capacity::oracle::Judgement;
 use crate::capacity::result::{Limits, Machine, Report, SCHEMA, Sample, Settings, Step};
-use crate::capacity::search::{Found, Purpose};
+use crate::capacity::search::{Purpose, SearchResult};
 
 /// Returns a trial at this rate of a processor that can handle 40,000/s.
 fn step(number: usize, rate: f64, purpose: Purpose) -> Step {
@@ -127,7 +127,7 @@ pub(crate) fn report() -> Report {
             kill_every: None,
             outage: None,
         },
-        found: Some(Found {
+        found: Some(SearchResult {
             rate: 40_000.0,
             low: 40_000.0,
             high: 40_000.0,

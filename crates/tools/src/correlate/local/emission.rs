@@ -3,7 +3,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::ordered::{Next, Ordered, PIECES_PER_THREAD, Reuse, ordered};
-use super::rows::{RowPosition, Rows};
+use super::rows::{RowFiles, RowPosition};
 use super::{Error, Output, Stream};
 use crate::emit::{Emitted, Emitter, Kind};
 use crate::join::{self, Outbox, Row, Summary};
@@ -36,7 +36,7 @@ struct Lines {
 }
 
 impl Emission {
-    pub(super) fn new(emitter: Emitter, rows: &Arc<Rows>, threads: usize) -> Self {
+    pub(super) fn new(emitter: Emitter, rows: &Arc<RowFiles>, threads: usize) -> Self {
         let max_in_progress = PIECES_PER_THREAD * threads;
         let (pieces, received) = sync_channel::<Piece>(max_in_progress);
         let written = ordered(
@@ -142,7 +142,7 @@ struct Buffers {
     value: Vec<u8>,
 }
 
-fn write(piece: Piece, emitter: &Emitter, rows: &Rows, buffers: &mut Buffers) -> Result<Lines, Error> {
+fn write(piece: Piece, emitter: &Emitter, rows: &RowFiles, buffers: &mut Buffers) -> Result<Lines, Error> {
     let mut lines = piece.lines;
     for (seq, output) in piece.outputs {
         let output = match output {
@@ -169,7 +169,7 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, buffers: &mut Buffers) ->
 }
 
 /// Returns the summary with the rows of the activities that it lists, in place of the rows' positions.
-fn with_related(mut summary: Summary, rows: &Rows) -> Result<Summary, Error> {
+fn with_related(mut summary: Summary, rows: &RowFiles) -> Result<Summary, Error> {
     for related in &mut summary.related {
         let mut bytes = Vec::new();
         rows.read(parse_position(&related.row)?, &mut bytes)?;
@@ -179,7 +179,7 @@ fn with_related(mut summary: Summary, rows: &Rows) -> Result<Summary, Error> {
 }
 
 /// Returns the pair with the activity's row, in place of the row's position.
-fn with_row(mut row: Row, rows: &Rows, buffer: &mut Vec<u8>) -> Result<Row, Error> {
+fn with_row(mut row: Row, rows: &RowFiles, buffer: &mut Vec<u8>) -> Result<Row, Error> {
     if let Some((_, activity)) = &mut row.rows {
         let mut bytes = std::mem::take(buffer);
         rows.read(parse_position(activity)?, &mut bytes)?;

@@ -36,7 +36,7 @@ use crate::store::{self, Backend};
 use crate::time::WallTime;
 use emission::Emission;
 use pending::{ChosenActivity, Pending, Uniqueness};
-use rows::{RowLocator, Rows};
+use rows::{RowFiles, RowLocator};
 use scan::{ActivityRow, ScanCounts};
 
 /// The destination of a line.
@@ -370,12 +370,12 @@ struct KeyedActivity {
 struct DedupKeyComputer {
     decoder: Decoder,
     by_report: Option<Decoder>,
-    rows: Arc<Rows>,
+    rows: Arc<RowFiles>,
     row: Vec<u8>,
 }
 
 impl DedupKeyComputer {
-    fn new(settings: &Settings, rows: &Arc<Rows>) -> Self {
+    fn new(settings: &Settings, rows: &Arc<RowFiles>) -> Self {
         Self {
             decoder: Decoder::new(settings.clone()),
             by_report: hints::by_report(settings),

@@ -60,7 +60,7 @@ impl RowPosition {
 
 /// The files in which rows are read again, by any thread.
 #[derive(Default)]
-pub(super) struct Rows(RwLock<Vec<RowFile>>);
+pub(super) struct RowFiles(RwLock<Vec<RowFile>>);
 
 #[derive(Clone)]
 struct RowFile {
@@ -68,7 +68,7 @@ struct RowFile {
     file: Arc<File>,
 }
 
-impl Rows {
+impl RowFiles {
     /// Reads the row at `position` into `row`, and replaces its previous content.
     pub(super) fn read(&self, position: RowPosition, row: &mut Vec<u8>) -> Result<(), Error> {
         let files = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl Rows {
 
 /// Determines the positions of rows, and copies rows that can be read only once to a temporary file.
 pub(super) struct RowLocator {
-    pub(super) rows: Arc<Rows>,
+    pub(super) rows: Arc<RowFiles>,
     folder: PathBuf,
     /// The input file that was used last, and its number.
     last: Option<(Arc<File>, u32)>,

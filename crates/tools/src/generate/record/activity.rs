@@ -260,7 +260,7 @@ impl<'a> Scene<'a> {
 /// `RawEventData`: the audit record from which an activity is created.
 #[derive(Template)]
 #[template(path = "event.json")]
-struct Event<'a> {
+struct EventTemplate<'a> {
     scene: &'a Scene<'a>,
     properties: usize,
     random: &'a Random,
@@ -268,7 +268,7 @@ struct Event<'a> {
 
 #[derive(Template)]
 #[template(path = "activity.json")]
-struct Activity<'a> {
+struct ActivityTemplate<'a> {
     delivery: &'a Delivery,
     table: &'static str,
     tenant: &'a Tenant,
@@ -292,14 +292,14 @@ pub fn activity(out: &mut Vec<u8>, deed: &Deed<'_>, delivery: &Delivery) {
         (false, true) => size.saturating_sub(ORDINARY[1]) / 2 / PROPERTY,
         (false, false) => 0,
     };
-    let event = letters.render(&Event {
+    let event = letters.render(&EventTemplate {
         scene,
         properties,
         random,
     });
     let is_string = random.one_in(3);
     let taken = event.len() + if is_string { event.len() / 8 } else { 0 } + AROUND;
-    let record = letters.render(&Activity {
+    let record = letters.render(&ActivityTemplate {
         delivery,
         table: "CloudAppEvents",
         tenant: deed.tenant,

@@ -70,7 +70,7 @@ impl Incident<'_> {
 
 #[derive(Template)]
 #[template(path = "alert.json")]
-struct Alert<'a> {
+struct AlertTemplate<'a> {
     delivery: &'a Delivery,
     table: &'static str,
     tenant: &'a Tenant,
@@ -88,7 +88,7 @@ struct Alert<'a> {
 pub fn alert(out: &mut Vec<u8>, incident: &Incident<'_>, delivery: &Delivery) {
     let random = &Random::new(incident.seed, Purpose::Content, 4);
     let prefix = if incident.policy.theme.is_dlp() { "dl" } else { "fa" };
-    let row = Letters::draw(random).render(&Alert {
+    let row = Letters::draw(random).render(&AlertTemplate {
         delivery,
         table: "SecurityAlert",
         tenant: incident.tenant,

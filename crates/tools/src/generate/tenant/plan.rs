@@ -93,10 +93,10 @@ impl TenantPlan {
     /// Collects the activities of the stories of alerts. They are at most half of all activities. Further alerts have
     /// only the ordinary activities of their people.
     fn place_stories(&mut self) {
-        let most = self.world.options.activities / 2;
+        let max_story_activities = self.world.options.activities / 2;
         for number in 0..self.world.options.alerts {
             let deeds = self.script(number).deeds;
-            if (self.stories.len() + deeds.len()) as u64 > most {
+            if (self.stories.len() + deeds.len()) as u64 > max_story_activities {
                 break;
             }
             self.stories.extend(deeds);

@@ -99,7 +99,7 @@ enum Key {
 
 /// A window of an alert, with the link's margins.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct LinkedWindow {
     from: EventTime,
     to: EventTime,
     link: usize,
@@ -110,20 +110,20 @@ struct Span {
 /// numbers. For each alert the last version counts. The pairs follow from the plan, not from the records.
 pub struct Truth {
     plan: Arc<TenantPlan>,
-    spans: BTreeMap<Key, Vec<Span>>,
+    spans: BTreeMap<Key, Vec<LinkedWindow>>,
     next: u64,
     found: Vec<Fact>,
 }
 
 impl Truth {
     pub(super) fn new(plan: Arc<TenantPlan>) -> Self {
-        let mut spans: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
+        let mut spans: BTreeMap<Key, Vec<LinkedWindow>> = BTreeMap::new();
         for number in 0..plan.world.options.alerts {
             let alert = plan.alert(number);
             let Some(version) = alert.versions.last() else { continue };
             for (link, key) in alert_keys(&alert, version) {
                 let margin = LINKS[link].margin;
-                spans.entry(key).or_default().push(Span {
+                spans.entry(key).or_default().push(LinkedWindow {
                     from: version.start.minus(margin),
                     to: version.end.plus(margin),
                     link,
@@ -202,7 +202,7 @@ impl Iterator for Truth {
     }
 }
 
-impl Span {
+impl LinkedWindow {
     fn holds(&self, time: EventTime) -> bool {
         match LINKS[self.link].bounds {
             Bounds::Exclusive => self.from < time && time < self.to,

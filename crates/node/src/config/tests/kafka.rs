@@ -251,8 +251,8 @@ fn plaintext_to_another_machine_causes_a_warning() {
         "10.0.0.1:9092",
         "[2001:db8::1]:9092",
     ] {
-        assert!(warned(remote, "PLAINTEXT") && warned(property, "sasl_plaintext"), "{remote}");
-        assert!(!warned(remote, "SSL") && !warned(property, "sasl_ssl"), "{property}");
+        assert!(warned(remote, "PLAINTEXT") && warned(remote, "sasl_plaintext"), "{remote}");
+        assert!(!warned(remote, "SSL") && !warned(remote, "sasl_ssl"), "{remote}");
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, out};
-use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
+use crate::query::causes::Explanation;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, ProcessorStatus};
 use client::Server;
 
 /// The help of each query lists the options that all queries have in a separate section.

@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use super::super::{counted, grouped, mask};
 use crate::decode::QUERY;
-use crate::query::shapes::{
-    ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Explanation, LinkItem, ProcessorStatus, Time,
-};
+use crate::query::causes::Explanation;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertItem, AlertList, Bounds, LinkItem, ProcessorStatus, Time};
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();

@@ -1,7 +1,6 @@
 use std::fmt;
 
-use super::merge::{PREFIX, path_of};
-use super::raw::is_alike;
+use super::names::{PREFIX, is_alike, path_of};
 
 /// One problem of the configuration. The text is a sentence with the key, the cause and the remedy. It never contains a
 /// secret.

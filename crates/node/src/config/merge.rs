@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 use super::errors::{Error, Errors};
+use super::names::{PREFIX, path_of, variable_of};
 use super::raw::{self, Origin, Raw};
 
 /// Every setting with its default, and a comment on each.
 pub(super) const DEFAULTS: &str = include_str!("../../../../config/default.toml");
 const EVENT_HUBS: &str = include_str!("../../../../config/preset-event-hubs.toml");
 
-/// Prefix of the environment variables that are settings.
-pub(super) const PREFIX: &str = "ALERTTRAIL_";
 /// Prefix of the environment variables that only tests read.
 const TESTS: &str = "ALERTTRAIL_TEST_";
 /// The name of the only setting whose variable has no levels.
@@ -182,27 +181,6 @@ fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<Stri
         }
     }
     layer
-}
-
-/// Returns the path for the name of a variable. In tables with free names, `_` represents the character that variable
-/// names cannot contain: the dot in librdkafka's properties, the hyphen in a tenant's GUID.
-pub(super) fn path_of(levels: &str) -> String {
-    let levels = levels.to_ascii_lowercase();
-    if let Some(name) = levels.strip_prefix("kafka__properties__") {
-        return format!("kafka.properties.{}", name.replace('_', "."));
-    }
-    if let Some(name) = levels.strip_prefix("tenants__") {
-        return format!("tenants.{}", name.replace('_', "-"));
-    }
-    levels.replace("__", ".")
-}
-
-/// Returns the variable that sets the key at `path`.
-fn variable_of(path: &str) -> String {
-    match path {
-        "tenants" => format!("{PREFIX}TENANTS__<ENTRA_TENANT_ID>"),
-        path => format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "__")),
-    }
 }
 
 /// Returns variables such as `ALERTTRAIL_STATE_DIR`, which lack the second `_` between the levels. They are not errors,

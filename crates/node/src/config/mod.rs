@@ -33,6 +33,7 @@ mod kafka;
 mod key_entry;
 mod links;
 mod merge;
+mod names;
 mod properties;
 mod raw;
 mod reader;

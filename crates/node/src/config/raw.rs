@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::errors::{Error, Errors};
-use crate::words::ALIKE;
 
 /// The type of a key's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,21 +143,6 @@ pub(super) fn nearest_key(path: &str) -> &'static str {
         whole.max(0.9 * strsim::normalized_damerau_levenshtein(name(path), name(key)))
     };
     nearest(KEYS.iter().map(|(key, _)| *key), likeness)
-}
-
-/// Returns whether the last parts of two paths, or the whole of them, are so similar that one may be meant by the
-/// other.
-pub(super) fn is_alike(path: &str, other: &str) -> bool {
-    /// The similarity of whole paths. It is greater, because paths often have a section in common.
-    const WHOLE: f64 = 0.75;
-    let name = |path: &str| {
-        path.rsplit(['.', '[', ']'])
-            .find(|part| !part.is_empty())
-            .unwrap_or_default()
-            .to_owned()
-    };
-    strsim::normalized_damerau_levenshtein(&name(path), &name(other)) >= ALIKE
-        || strsim::normalized_damerau_levenshtein(path, other) >= WHOLE
 }
 
 /// Returns the section with the spelling most similar to `name`.

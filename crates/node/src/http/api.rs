@@ -6,25 +6,24 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{OriginalUri, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Json, Router};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::failure::Failure;
+use super::failure::{ErrorResponses, Failure};
 use super::group::ForwardableRequest;
-use super::guard::guard;
-use super::openapi::{self, ErrorResponses};
 use super::server::Server;
 use crate::decode::parse_time;
-use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, ProcessorStatus};
+use crate::query::causes::Explanation;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, LinkList, ProcessorStatus};
 use crate::query::{Filter, StatusFilter, Wanted, shortened};
 use crate::time::EventTime;
 
 /// Maximum number of entries on a page.
 const MAX_LIMIT: usize = 500;
 
-/// Returns the routes under `/api/v1`.
-pub(super) fn routes(server: &Server) -> Router<Server> {
+/// Returns the routes of the alerts and of the status.
+pub(super) fn routes() -> Router<Server> {
     Router::new()
         .route("/alerts", get(alerts))
         .route("/alerts/{id}", get(alert))
@@ -32,10 +31,6 @@ pub(super) fn routes(server: &Server) -> Router<Server> {
         .route("/alerts/{id}/activities", get(activities))
         .route("/alerts/{id}/explain", get(explain))
         .route("/status", get(status))
-        .route("/openapi.json", get(document))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(middleware::from_fn_with_state(server.clone(), guard))
 }
 
 /// Status of an alert.
@@ -139,7 +134,7 @@ struct ActivityParams {
 /// Accepts no query parameters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NoParams {}
+pub(super) struct NoParams {}
 
 impl ListParams {
     fn filter(&self) -> Result<Filter, Failure> {
@@ -266,24 +261,8 @@ async fn status(
     server.run_blocking(move |server| server.status(&request)).await.map(Json)
 }
 
-/// Returns the OpenAPI document.
-#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "processor",
-    responses((status = 200, description = "The OpenAPI document", body = serde_json::Value), ErrorResponses))]
-async fn document(params: Result<Query<NoParams>, QueryRejection>) -> Result<Json<utoipa::openapi::OpenApi>, Failure> {
-    let NoParams {} = parse_params(params)?;
-    Ok(Json(openapi::document()))
-}
-
-async fn no_such_path(uri: OriginalUri) -> Failure {
-    Failure::no_such_path(uri.path())
-}
-
-async fn no_such_method() -> Failure {
-    Failure::no_such_method()
-}
-
 /// Returns the parameters of the query, or the error that they are invalid.
-fn parse_params<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
+pub(super) fn parse_params<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
     let failed = |problem: QueryRejection| {
         // The source error is shown without the framework's prefix.
         let cause = problem.source().map_or_else(|| problem.body_text(), ToString::to_string);

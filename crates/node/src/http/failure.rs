@@ -3,9 +3,40 @@
 use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use utoipa::IntoResponses;
 
 use crate::decode::QUERY;
 use crate::query::{self, Wanted, shapes::Problem, shortened};
+
+/// The error responses.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it only describes the responses")]
+pub(super) enum ErrorResponses {
+    /// A parameter is unknown or invalid.
+    #[response(status = 400)]
+    Parameter(#[to_schema] Problem),
+    /// The token is missing or wrong.
+    #[response(status = 401)]
+    Token(#[to_schema] Problem),
+    /// The host or the origin is not allowed.
+    #[response(status = 403)]
+    Host(#[to_schema] Problem),
+    /// There is no such alert.
+    #[response(status = 404)]
+    Missing(#[to_schema] Problem),
+    /// Only GET is supported.
+    #[response(status = 405)]
+    Method(#[to_schema] Problem),
+    /// Several tenants have an alert with this id.
+    #[response(status = 409)]
+    Ambiguous(#[to_schema] Problem),
+    /// Too many requests at once.
+    #[response(status = 429)]
+    Busy(#[to_schema] Problem),
+    /// The state cannot be read now, or another instance does not respond.
+    #[response(status = 503)]
+    Unavailable(#[to_schema] Problem),
+}
 
 /// The error of a request that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]

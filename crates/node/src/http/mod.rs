@@ -17,6 +17,7 @@ mod group;
 mod guard;
 pub mod openapi;
 mod page;
+mod samples;
 mod scan;
 mod server;
 mod status;
@@ -104,15 +105,32 @@ fn asynchronous(listener: TcpListener) -> Result<(SocketAddr, tokio::net::TcpLis
     Ok((address, tokio::net::TcpListener::from_std(listener).map_err(failed)?))
 }
 
+/// Returns the routes under `/api/v1`, all of which need the token, as do paths that do not exist.
+fn api_routes(server: &Server) -> Router<Server> {
+    api::routes()
+        .merge(openapi::routes())
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(server.clone(), guard::guard))
+}
+
+async fn no_such_path(uri: OriginalUri) -> Failure {
+    Failure::no_such_path(uri.path())
+}
+
+async fn no_such_method() -> Failure {
+    Failure::no_such_method()
+}
+
 fn routes(server: Server) -> Router {
     Router::new()
         .route("/metrics", get(metrics_text))
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .nest("/api/v1", api::routes(&server))
+        .nest("/api/v1", api_routes(&server))
         .merge(page::routes())
-        .fallback(|uri: OriginalUri| async move { Failure::no_such_path(uri.path()) })
-        .method_not_allowed_fallback(|| async { Failure::no_such_method() })
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(trace::traced))
         .with_state(server)
 }

@@ -1,10 +1,15 @@
 //! The OpenAPI document of the API, built from the handlers and the response types.
 
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::routing::get;
+use axum::{Json, Router};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{Modify, OpenApi};
 
-use super::api;
-use crate::query::shapes::Problem;
+use super::api::{self, NoParams, parse_params};
+use super::failure::{ErrorResponses, Failure};
+use super::server::Server;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -12,7 +17,7 @@ use crate::query::shapes::Problem;
         title = "alerttrail",
         description = "Security alerts and their activities, as a running processor has joined them. Read-only."
     ),
-    paths(api::alerts, api::alert, api::links, api::activities, api::explain, api::status, api::document),
+    paths(api::alerts, api::alert, api::links, api::activities, api::explain, api::status, respond),
     modifiers(&Token)
 )]
 struct Api;
@@ -22,34 +27,17 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
-/// The error responses.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "it only describes the responses")]
-pub(super) enum ErrorResponses {
-    /// A parameter is unknown or invalid.
-    #[response(status = 400)]
-    Parameter(#[to_schema] Problem),
-    /// The token is missing or wrong.
-    #[response(status = 401)]
-    Token(#[to_schema] Problem),
-    /// The host or the origin is not allowed.
-    #[response(status = 403)]
-    Host(#[to_schema] Problem),
-    /// There is no such alert.
-    #[response(status = 404)]
-    Missing(#[to_schema] Problem),
-    /// Only GET is supported.
-    #[response(status = 405)]
-    Method(#[to_schema] Problem),
-    /// Several tenants have an alert with this id.
-    #[response(status = 409)]
-    Ambiguous(#[to_schema] Problem),
-    /// Too many requests at once.
-    #[response(status = 429)]
-    Busy(#[to_schema] Problem),
-    /// The state cannot be read now, or another instance does not respond.
-    #[response(status = 503)]
-    Unavailable(#[to_schema] Problem),
+/// Returns the route of the document.
+pub(super) fn routes() -> Router<Server> {
+    Router::new().route("/openapi.json", get(respond))
+}
+
+/// Returns the OpenAPI document.
+#[utoipa::path(get, operation_id = "document", path = "/api/v1/openapi.json", tag = "processor",
+    responses((status = 200, description = "The OpenAPI document", body = serde_json::Value), ErrorResponses))]
+async fn respond(params: Result<Query<NoParams>, QueryRejection>) -> Result<Json<utoipa::openapi::OpenApi>, Failure> {
+    let NoParams {} = parse_params(params)?;
+    Ok(Json(document()))
 }
 
 /// Adds the token as a security scheme.

@@ -9,7 +9,8 @@ use super::server::Server;
 use crate::clock;
 use crate::decode::QUERY;
 use crate::pipeline::scan::{ScanRequest, Scanned, scan};
-use crate::query::shapes::{Explanation, Finding, Scan, Status};
+use crate::query::causes::{Explanation, Finding, Scan};
+use crate::query::shapes::Status;
 use crate::query::{self, Cause, DeadRecord, OtherPath};
 
 impl Server {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::failure::Failure;
 use super::group::{ForwardableRequest, Group};
-use super::status::{AlertCounts, Rates};
+use super::samples::{AlertCounts, Rates};
 use crate::clock;
 use crate::config::{Config, Http, Secret};
 use crate::decode::Link;
@@ -18,7 +18,8 @@ use crate::emit::Links;
 use crate::join::View;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
-use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, Status};
+use crate::query::causes::Explanation;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, LinkList, Status};
 use crate::query::{self, Filter, KeySettings, Partition, Settings, Wanted};
 use crate::record::AlertId;
 use crate::shutdown::Shutdown;

@@ -7,9 +7,14 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
-use super::group_members::ADDRESS_SEPARATOR;
 use super::topic_ids;
 use crate::config::{Config, Property};
+
+/// How long to wait for a response of the broker.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Separates the name and the address in a client id.
+pub(super) const ADDRESS_SEPARATOR: char = '@';
 
 /// librdkafka's property for the name of a client in the broker's logs.
 const CLIENT_ID: &str = "client.id";

@@ -7,9 +7,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 
-use super::clients;
+use super::clients::{self, REQUEST_TIMEOUT};
 use super::poll_thread::PollThread;
-use super::topics::TIMEOUT;
 use super::{Error, groups};
 use crate::clock;
 use crate::config::Config;
@@ -61,7 +60,7 @@ impl ExclusiveLock {
             if members == 1 && consumer.assignment().is_ok_and(|assigned| assigned.count() > 0) {
                 break;
             }
-            if began.elapsed() > TIMEOUT {
+            if began.elapsed() > REQUEST_TIMEOUT {
                 return Err(failed("the group did not accept this process as a member".to_owned()));
             }
         }

@@ -7,11 +7,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 
 use super::Error;
-use super::clients::{self, Logged};
+use super::clients::{self, ADDRESS_SEPARATOR, Logged};
 use crate::config::Config;
 
-/// Separates the name and the address in a client id.
-pub const ADDRESS_SEPARATOR: char = '@';
 /// The length of the unique suffix that a broker appends to the id of a static member, with its hyphen.
 const UNIQUE_SUFFIX_LENGTH: usize = 37;
 

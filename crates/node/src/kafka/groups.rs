@@ -6,8 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
-use super::clients::{self, Logged};
-use super::topics::TIMEOUT;
+use super::clients::{self, Logged, REQUEST_TIMEOUT};
 use crate::config::Config;
 
 /// A consumer group that the broker knows.
@@ -28,7 +27,7 @@ pub fn names(config: &Config) -> [String; 2] {
 /// Returns the group of this name, or `None` if the broker has none.
 pub fn find(config: &Config, name: &str) -> Result<Option<ConsumerGroup>, Error> {
     let consumer: BaseConsumer<Logged> = clients::admin(config, Logged)?;
-    let list = consumer.fetch_group_list(Some(name), TIMEOUT);
+    let list = consumer.fetch_group_list(Some(name), REQUEST_TIMEOUT);
     let list = list.map_err(|cause| Error::Unreachable {
         servers: config.kafka.bootstrap_servers.clone(),
         what: format!("the consumer group {name}"),
@@ -51,7 +50,7 @@ pub fn delete(config: &Config, name: &str) -> Result<(), Error> {
         way_out: "stop every instance of the application, check the permission to delete groups, and run it again",
     };
     let admin: AdminClient<DefaultClientContext> = clients::admin(config, DefaultClientContext)?;
-    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
     let results = super::block_on(admin.delete_groups(&[name], &options))?;
     for result in results.map_err(|error: KafkaError| failed(error.to_string()))? {
         match result {

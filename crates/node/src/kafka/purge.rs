@@ -7,9 +7,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::clients;
+use super::clients::{self, REQUEST_TIMEOUT};
 use super::reading::Extent;
-use super::topics::{TIMEOUT, Topics};
+use super::topics::Topics;
 use super::{Error, block_on};
 use crate::clock;
 use crate::config::Config;
@@ -37,8 +37,11 @@ pub fn delete_all(config: &Config, topics: &Topics<'_>, topic: &str) -> Result<(
     delete_before(config, &extent, |(_, high)| high)?.map_err(failed)?;
     let began = clock::start();
     while topics.extent(topic)?.is_some_and(|now| !now.is_empty()) {
-        if began.elapsed() > TIMEOUT {
-            return Err(failed(format!("the broker still has some after {} s", TIMEOUT.as_secs())));
+        if began.elapsed() > REQUEST_TIMEOUT {
+            return Err(failed(format!(
+                "the broker still has some after {} s",
+                REQUEST_TIMEOUT.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -55,8 +58,8 @@ fn delete_before(config: &Config, extent: &Extent, end: impl Fn((i64, i64)) -> i
     }
     let admin: AdminClient<DefaultClientContext> = clients::admin(config, DefaultClientContext)?;
     let options = AdminOptions::new()
-        .operation_timeout(Some(TIMEOUT))
-        .request_timeout(Some(TIMEOUT));
+        .operation_timeout(Some(REQUEST_TIMEOUT))
+        .request_timeout(Some(REQUEST_TIMEOUT));
     let deleted = match block_on(admin.delete_records(&list, &options))? {
         Ok(deleted) => deleted,
         Err(cause) => return Ok(Err(cause.to_string())),

@@ -9,8 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::clients::{self, Logged};
-use super::topics::TIMEOUT;
+use super::clients::{self, Logged, REQUEST_TIMEOUT};
 use crate::clock;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -202,7 +201,9 @@ fn is_read(consumer: &BaseConsumer<Logged>, extent: &Extent, partition: i32, (lo
         return Ok(true);
     }
     // This consumer reads only committed records, so for it a partition ends before the first open transaction.
-    let (_, end) = consumer.fetch_watermarks(&extent.topic, partition, TIMEOUT).map_err(failed)?;
+    let (_, end) = consumer
+        .fetch_watermarks(&extent.topic, partition, REQUEST_TIMEOUT)
+        .map_err(failed)?;
     Ok(position >= end)
 }
 

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
 use super::admin_probe::{self, AdminProbe};
-use super::clients::{self, Logged};
+use super::clients::{self, Logged, REQUEST_TIMEOUT};
 use super::reading::Extent;
 use crate::check::topics::{Facts, RETENTION_MARGIN, Role, configured, is_compacted, short_retention};
 use crate::clock;
@@ -22,8 +22,6 @@ use crate::config::Config;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// How long to wait for a response of the broker.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait for the first response before looking for the cause. The time doubles with each attempt.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 /// If there is no response after this time and the broker closes the connection, the settings are probably wrong.
@@ -72,7 +70,7 @@ impl<'c> Topics<'c> {
     /// Returns the number of partitions of a topic, or `None` if it does not exist. Fails early if the broker refuses
     /// the login or shows an untrusted certificate, because waiting would not help.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Error> {
-        let mut left = TIMEOUT;
+        let mut left = REQUEST_TIMEOUT;
         let mut timeout = FIRST_TIMEOUT;
         loop {
             let (consumer, name, within) = (Arc::clone(&self.consumer), topic.to_owned(), timeout.min(left));
@@ -94,7 +92,7 @@ impl<'c> Topics<'c> {
             if self.shutdown.as_ref().is_some_and(Shutdown::is_requested) {
                 return Err(Error::Stopped);
             }
-            if TIMEOUT.saturating_sub(left) >= CLOSED_TIMEOUT
+            if REQUEST_TIMEOUT.saturating_sub(left) >= CLOSED_TIMEOUT
                 && let Some(mismatch) = self.consumer.context().mismatch(servers)
             {
                 return Err(mismatch);
@@ -148,7 +146,7 @@ impl<'c> Topics<'c> {
         let mut partitions = BTreeMap::new();
         for partition in 0..count {
             let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-            let watermarks = self.consumer.fetch_watermarks(topic, partition, TIMEOUT);
+            let watermarks = self.consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
             let ends = watermarks.map_err(|cause| self.unreachable(topic, &cause))?;
             partitions.insert(partition, ends);
         }
@@ -169,7 +167,7 @@ impl<'c> Topics<'c> {
             // This fails only for an invalid offset.
             drop(times.add_partition_offset(topic, *partition, Offset::Offset(time.0)));
         }
-        let found = self.consumer.offsets_for_times(times, TIMEOUT);
+        let found = self.consumer.offsets_for_times(times, REQUEST_TIMEOUT);
         let found = found.map_err(|cause| self.unreachable(topic, &cause))?;
         for (partition, (low, high)) in &mut extent.partitions {
             let begin = found.find_partition(topic, *partition).map(|found| found.offset());
@@ -199,8 +197,8 @@ impl<'c> Topics<'c> {
         };
         let admin: AdminClient<DefaultClientContext> = clients::admin(self.config, DefaultClientContext)?;
         let options = AdminOptions::new()
-            .operation_timeout(Some(TIMEOUT))
-            .request_timeout(Some(TIMEOUT));
+            .operation_timeout(Some(REQUEST_TIMEOUT))
+            .request_timeout(Some(REQUEST_TIMEOUT));
         let results = self.runtime.block_on(admin.delete_topics(&[topic], &options));
         for result in results.map_err(|error| failed(error.to_string()))? {
             match result {
@@ -210,8 +208,11 @@ impl<'c> Topics<'c> {
         }
         let began = clock::start();
         while self.partitions(topic)?.is_some() {
-            if began.elapsed() > TIMEOUT {
-                return Err(failed(format!("the broker still has it after {} s", TIMEOUT.as_secs())));
+            if began.elapsed() > REQUEST_TIMEOUT {
+                return Err(failed(format!(
+                    "the broker still has it after {} s",
+                    REQUEST_TIMEOUT.as_secs()
+                )));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -264,8 +265,8 @@ impl<'c> Topics<'c> {
         let admin: Result<AdminClient<DefaultClientContext>, _> = clients::admin(self.config, DefaultClientContext);
         let admin = admin.map_err(|error| error.to_string())?;
         let options = AdminOptions::new()
-            .operation_timeout(Some(TIMEOUT))
-            .request_timeout(Some(TIMEOUT));
+            .operation_timeout(Some(REQUEST_TIMEOUT))
+            .request_timeout(Some(REQUEST_TIMEOUT));
         let results = self.runtime.block_on(admin.create_topics([&new], &options));
         for result in results.map_err(|error| error.to_string())? {
             match result {
@@ -290,7 +291,7 @@ impl<'c> Topics<'c> {
         let Some(partitions) = self.partitions(topic)? else {
             return Ok(None);
         };
-        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|cause| self.unreachable(topic, &cause))?;
         let described = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let replicas = described.map(|partition| partition.replicas().len()).min().unwrap_or(0);
@@ -308,7 +309,7 @@ impl<'c> Topics<'c> {
     pub fn brokers(&self) -> Result<usize, Error> {
         // This first request finds out why the broker does not respond, if it does not.
         self.partitions(&self.config.output.topic)?;
-        let metadata = self.consumer.fetch_metadata(Some(&self.config.output.topic), TIMEOUT);
+        let metadata = self.consumer.fetch_metadata(Some(&self.config.output.topic), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|cause| self.unreachable(&self.config.output.topic, &cause))?;
         Ok(metadata.brokers().len())
     }
@@ -317,7 +318,7 @@ impl<'c> Topics<'c> {
     /// wait for half a minute.
     pub fn wait_for(&self, topic: &str, partitions: u32) -> Result<(), Error> {
         let began = clock::start();
-        while self.partitions(topic)? != Some(partitions) && began.elapsed() < TIMEOUT {
+        while self.partitions(topic)? != Some(partitions) && began.elapsed() < REQUEST_TIMEOUT {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
@@ -401,7 +402,7 @@ impl<'c> Topics<'c> {
     /// Returns all settings of the topics whose settings the broker reports.
     fn describe(&self, topics: &[&str]) -> Vec<ConfigResource> {
         let specifiers: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         let admin: Result<AdminClient<DefaultClientContext>, _> = clients::admin(self.config, DefaultClientContext);
         let resources = admin.ok().and_then(|admin| {
             let described = self.runtime.block_on(admin.describe_configs(&specifiers, &options));
@@ -421,7 +422,7 @@ fn value(described: &[ConfigResource], topic: &str, name: &str) -> Option<String
 /// Returns the number of partitions of a topic, or `None` if it does not exist. Fails if the broker does not report to
 /// this client whether it exists.
 pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> rdkafka::error::KafkaResult<Option<u32>> {
-    partitions_within(consumer, topic, TIMEOUT)
+    partitions_within(consumer, topic, REQUEST_TIMEOUT)
 }
 
 fn partitions_within<C: ConsumerContext>(
@@ -454,7 +455,7 @@ pub fn log_end_offsets<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition
     if partitions.is_empty() {
         return Vec::new();
     }
-    let responses = consumer.offsets_for_times(request, TIMEOUT);
+    let responses = consumer.offsets_for_times(request, REQUEST_TIMEOUT);
     let ends_of_all = responses.map(|responses| {
         let ends = responses.elements().into_iter().filter(|end| end.error().is_ok());
         let ends = ends.filter_map(|end| Some((end.topic().to_owned(), end.partition(), end.offset().to_raw()?)));
@@ -463,7 +464,7 @@ pub fn log_end_offsets<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition
     ends_of_all.unwrap_or_else(|error| {
         tracing::debug!(%error, "cannot request the log-end offsets together; requesting each of them");
         let each = partitions.iter().filter_map(|(topic, partition)| {
-            let found = consumer.fetch_watermarks(topic, *partition, TIMEOUT);
+            let found = consumer.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT);
             Some((topic.clone(), *partition, found.ok()?.1))
         });
         each.collect()

@@ -172,7 +172,7 @@ impl Work<'_> {
         for task in self.tasks.iter_mut() {
             let partition = task.partition;
             let (low, high) = consumer
-                .fetch_watermarks(&self.topic, partition, topics::TIMEOUT)
+                .fetch_watermarks(&self.topic, partition, clients::REQUEST_TIMEOUT)
                 .map_err(read)?;
             let record = recorded.get(&partition).copied().unwrap_or_default();
             let begin = match task.joiner.next_offset() {
@@ -353,7 +353,7 @@ impl Work<'_> {
         for task in self.tasks.iter_mut().filter(|task| task.last_received.elapsed() >= timeout) {
             let seconds = task.last_received.elapsed().as_secs();
             task.last_received = clock::start();
-            let found = consumer.fetch_watermarks(&self.topic, task.partition, topics::TIMEOUT);
+            let found = consumer.fetch_watermarks(&self.topic, task.partition, clients::REQUEST_TIMEOUT);
             if let Ok((_, end)) = found
                 && end > task.joiner.next_offset()
             {

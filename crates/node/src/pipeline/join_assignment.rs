@@ -16,7 +16,7 @@ use super::Error;
 use crate::config::{Config, Delivery};
 use crate::join::Position;
 use crate::kafka::membership::Membership;
-use crate::kafka::{self, clients, topics};
+use crate::kafka::{self, clients};
 
 /// Records which partitions are assigned and revoked.
 pub(super) struct JoinContext {
@@ -91,7 +91,7 @@ impl JoinContext {
             list.add_partition(&self.topic, *partition);
         }
         let read = |cause| Error::Kafka(self.read_error(cause));
-        let committed = consumer.committed_offsets(list, topics::TIMEOUT).map_err(read)?;
+        let committed = consumer.committed_offsets(list, clients::REQUEST_TIMEOUT).map_err(read)?;
         let mut positions = BTreeMap::new();
         for element in committed.elements() {
             element.error().map_err(read)?;

@@ -164,7 +164,7 @@ enum BackwardStep {
 
 impl<'c> Backwards<'c> {
     fn new(consumer: &'c BaseConsumer<Logged>, topic: &'c str, partition: i32) -> KafkaResult<Self> {
-        let (low, end) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT)?;
+        let (low, end) = consumer.fetch_watermarks(topic, partition, clients::REQUEST_TIMEOUT)?;
         Ok(Self {
             consumer,
             topic,
@@ -182,7 +182,7 @@ impl<'c> Backwards<'c> {
         }
         let begin = self.low.max(self.end - self.step);
         let part = (self.topic, self.partition, begin, self.end);
-        reading::read_ranges(self.consumer, &[part], topics::TIMEOUT, &mut |message| {
+        reading::read_ranges(self.consumer, &[part], clients::REQUEST_TIMEOUT, &mut |message| {
             if let Ok(RepartitionRecord::WatermarkUpdate(update)) =
                 RepartitionRecord::decode(message.payload().unwrap_or_default())
             {

@@ -14,8 +14,8 @@ use crate::clock;
 use crate::config::{Config, StateSettings};
 use crate::join::{AlertUpdates, Effect, JoinTask, Joiner, Outcome, Position, Retention};
 use crate::kafka::clients::Logged;
+use crate::kafka::clients::REQUEST_TIMEOUT;
 use crate::kafka::digest::record_digest;
-use crate::kafka::topics::TIMEOUT;
 use crate::kafka::transactions::Transactions;
 use crate::store::{self, Backend as _, Emitted, LogOrigin, Noted, Reads as _, State, StateDir, Table, Txn, keys};
 use crate::time::{EventTime, WallTime};
@@ -73,7 +73,7 @@ impl PartitionTask {
         let Some((last, kept)) = furthest.filter(|(last, _)| !self.is_known && *last >= low) else {
             return Ok(true);
         };
-        self.is_known = record_digest(consumer, topic, self.partition, last, TIMEOUT)? == Some(kept);
+        self.is_known = record_digest(consumer, topic, self.partition, last, REQUEST_TIMEOUT)? == Some(kept);
         Ok(self.is_known)
     }
 

@@ -140,7 +140,7 @@ impl RouteContext {
         for (topic, partition) in sources {
             list.add_partition(topic, *partition);
         }
-        let committed = consumer.committed_offsets(list, topics::TIMEOUT).map_err(read)?;
+        let committed = consumer.committed_offsets(list, clients::REQUEST_TIMEOUT).map_err(read)?;
         let mut missing = BTreeSet::new();
         for element in committed.elements() {
             element.error().map_err(read)?;
@@ -170,7 +170,7 @@ impl RouteContext {
                 Known::Committed(1..) | Known::OfAnother(1..) | Known::Logged(1..)
             ));
             let (low, high) = consumer
-                .fetch_watermarks(&source.0, source.1, topics::TIMEOUT)
+                .fetch_watermarks(&source.0, source.1, clients::REQUEST_TIMEOUT)
                 .map_err(read)?;
             let position = match route_positions::begin(known, self.config.input.start, low, high) {
                 Begin::At(position) => position,
@@ -226,7 +226,7 @@ impl RouteContext {
         };
         let mut at = TopicPartitionList::new();
         at.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
-        let found = consumer.offsets_for_times(at, topics::TIMEOUT)?;
+        let found = consumer.offsets_for_times(at, clients::REQUEST_TIMEOUT)?;
         match found.elements().first().map(TopicPartitionListElem::offset) {
             Some(Offset::Offset(position)) => Ok(position),
             _ => Ok(high),
@@ -239,7 +239,7 @@ impl RouteContext {
         for partition in 0..count {
             list.add_partition(topic, i32::try_from(partition).unwrap_or(i32::MAX));
         }
-        let committed = consumer.committed_offsets(list, topics::TIMEOUT)?;
+        let committed = consumer.committed_offsets(list, clients::REQUEST_TIMEOUT)?;
         Ok(committed
             .elements()
             .iter()

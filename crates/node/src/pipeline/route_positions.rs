@@ -12,7 +12,7 @@ use super::log_tail::SourcePartition;
 use super::route_assignment::RouteContext;
 use crate::clock;
 use crate::config::{LostOffsets, Start};
-use crate::kafka::{Error, topics};
+use crate::kafka::{Error, clients};
 use crate::metrics::Metrics;
 
 /// What is known about how far a partition was read.
@@ -179,7 +179,9 @@ pub(super) fn continue_after_loss(
     let mut kept = positions.clone();
     let mut lost = Vec::new();
     for ((topic, partition), position) in positions {
-        let (low, high) = consumer.fetch_watermarks(topic, *partition, topics::TIMEOUT).map_err(read)?;
+        let (low, high) = consumer
+            .fetch_watermarks(topic, *partition, clients::REQUEST_TIMEOUT)
+            .map_err(read)?;
         if !(low..=high).contains(position) {
             lost.push(Lost {
                 source: (topic.clone(), *partition),

@@ -166,7 +166,7 @@ fn read(
     let mut ranges = Vec::new();
     for topic in topics {
         for partition in 0..i32::try_from(topics::partitions(consumer, topic)?.unwrap_or(0)).unwrap_or(0) {
-            let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT)?;
+            let (low, high) = consumer.fetch_watermarks(topic, partition, clients::REQUEST_TIMEOUT)?;
             if low < high {
                 ranges.push((*topic, partition, low, high));
             }

@@ -1,8 +1,62 @@
-//! The causes of findings, in a form for programs.
+//! The explanation of an alert's status, and the causes of its findings in a form for programs.
 
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{Bounds, Time};
+use super::shapes::{Bounds, Status, Time};
+
+/// The reasons for the status of an alert and for its activities.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Explanation {
+    /// `SystemAlertId`.
+    pub system_alert_id: String,
+    /// The Entra tenant id, if tenants are configured.
+    pub tenant_id: Option<String>,
+    /// The status of the alert.
+    pub status: Status,
+    /// The link of the explained result.
+    pub link: Option<String>,
+    /// The main cause, in a sentence.
+    pub verdict: String,
+    /// The key that activities must have to match.
+    pub correlation_id: Option<String>,
+    /// The window, with the configured margins.
+    pub window: Option<Bounds>,
+    /// The current watermark.
+    pub watermark: Option<Time>,
+    /// Activities before this time have been deleted; `null` if none have.
+    pub retained_from: Option<Time>,
+    /// The partition of the repartition topic that its key belongs to.
+    pub partition: Option<u32>,
+    /// The findings, the most important first.
+    pub findings: Vec<Finding>,
+    /// How much of the input was read; `null` without `scan=true`.
+    pub scan: Option<Scan>,
+}
+
+/// A fact that affects the status of an alert or its activities.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Finding {
+    /// The fact, in a sentence.
+    pub sentence: String,
+    /// The fact, for programs.
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// How much of the input was read for an explanation.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Scan {
+    /// Number of messages of the input topics.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Number of dead-letter records.
+    pub dead_letters: u64,
+    /// Whether these were all messages and dead-letter records.
+    pub is_whole: bool,
+    /// The duration of the scan in seconds.
+    pub seconds: f64,
+}
 
 /// The cause of a finding: its name in `cause`, and its details in `details`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]

@@ -2,7 +2,8 @@
 
 use super::alerts::{Found, Wanted, sent_result, status, tenant_id};
 use super::causes::{Cause, KeyCount, Source};
-use super::shapes::{Bounds, Explanation, Finding, Status};
+use super::causes::{Explanation, Finding};
+use super::shapes::{Bounds, Status};
 use super::words::{closed_finding, duration, rejects_finding, seconds, shortened};
 use super::{Error, Partition, Settings, emit};
 use crate::join::{AlertStatus, CloseResult, ClosedBy, Completeness, View};

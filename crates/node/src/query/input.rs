@@ -1,7 +1,8 @@
 //! Explains what the input topics contain about an alert that is not stored.
 
+use super::causes::Finding;
 use super::causes::{Cause, InputRecord};
-use super::shapes::{Bounds, Finding};
+use super::shapes::Bounds;
 use super::{Partition, Settings};
 use crate::record::LinkId;
 use crate::record::Version;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::alerts::sent_result;
+use super::causes::Finding;
 use super::causes::{Cause, Miss};
 use super::explain::Case;
-use super::shapes::Finding;
 use super::words::{distance, duration, seconds, shortened};
 use super::{Error, emit};
 use crate::join::{AlertStatus, Stored};

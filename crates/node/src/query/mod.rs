@@ -1,12 +1,13 @@
 //! Queries about the state: lists alerts, returns one alert with its activities, and explains its status. Pure.
 //!
-//! Everything here reads [`View`]s of partitions and returns the [`shapes`] that the API and the command line show.
+//! Everything here reads [`View`]s of partitions and returns the [`shapes`] that the API and the command line show, and
+//! for one alert an [explanation](causes).
 //! Each query examines a bounded number of entries and returns where to continue. Nothing here changes state, reads a
 //! clock (the time is an argument), or depends on HTTP. It relies on [`join`](crate::join) for the meaning of the
 //! state and on [`emit`] for ids and names, so that its results agree with the records that were sent.
 
 mod alerts;
-mod causes;
+pub mod causes;
 mod cursor;
 mod explain;
 mod input;

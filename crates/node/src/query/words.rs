@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::causes::Finding;
 use super::causes::{Cause, SourceRejects};
 use super::emit;
-use super::shapes::Finding;
 use crate::join::CloseResult;
 use crate::time::TICKS_PER_SECOND;
 use crate::words::counted;

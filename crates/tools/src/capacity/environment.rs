@@ -11,7 +11,8 @@ use rdkafka::producer::DefaultProducerContext;
 
 use super::options::{Mode, Options};
 use crate::config::{self, Config};
-use crate::kafka::topics::{TIMEOUT, Topics};
+use crate::kafka::clients::REQUEST_TIMEOUT;
+use crate::kafka::topics::Topics;
 use crate::kafka::{clients, groups};
 use crate::term::{Failure, configuration};
 
@@ -144,8 +145,8 @@ impl Environment {
         for (topic, partitions) in &topics {
             // A broker under load takes a moment to become the leader of new partitions.
             while client.partitions(topic).map_err(Failure::failed)? != Some(*partitions) {
-                if began.elapsed() > TIMEOUT {
-                    return Err(failed(format!("{topic} has no leader after {} s", TIMEOUT.as_secs())));
+                if began.elapsed() > REQUEST_TIMEOUT {
+                    return Err(failed(format!("{topic} has no leader after {} s", REQUEST_TIMEOUT.as_secs())));
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -188,8 +189,8 @@ impl Environment {
     fn admin(&self) -> Result<(AdminClient<DefaultClientContext>, AdminOptions), Failure> {
         let admin = clients::admin(&self.config, DefaultClientContext).map_err(Failure::failed)?;
         let options = AdminOptions::new()
-            .operation_timeout(Some(TIMEOUT))
-            .request_timeout(Some(TIMEOUT));
+            .operation_timeout(Some(REQUEST_TIMEOUT))
+            .request_timeout(Some(REQUEST_TIMEOUT));
         Ok((admin, options))
     }
 }

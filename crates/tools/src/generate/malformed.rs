@@ -1,5 +1,11 @@
-use super::messages::RowKind;
 use super::random::Random;
+
+/// The tables that records come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RowKind {
+    Activities,
+    Alerts,
+}
 
 /// The defect of a broken message or record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-use super::malformed::Defect;
+use super::malformed::{Defect, RowKind};
 use super::options::{Envelope, Options};
 use super::random::{Purpose, Random};
 use super::record::{Delivery, Form};
@@ -29,13 +29,6 @@ pub trait Messages {
 /// After this number of bytes, no further record is added to a message, so that it stays below the 1 MB that brokers
 /// accept.
 const FULL: usize = 300_000;
-
-/// The tables that records come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum RowKind {
-    Activities,
-    Alerts,
-}
 
 /// The differences between the sources of records. Records become messages in the same way for all of them.
 pub(super) trait DeliveredTable {

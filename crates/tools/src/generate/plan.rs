@@ -8,7 +8,7 @@ use super::coverage::Coverage;
 use super::options::{Error, Options};
 use super::random::{Purpose, Random, Zipf};
 use super::record::{About, Account, Act, Policy, Presence, Status, Tenant};
-use super::tables::{Plan, Planned, PlannedAlert, Schedule, Version, World};
+use super::tables::{Plan, Planned, PlannedAlert, Schedule, Version, World, duration, ticks};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// The plan of activities that have the correlation ids of alerts. Every activity and every alert is a function of the
@@ -366,29 +366,4 @@ const ORDINARY: [(u64, Act); 15] = [
 pub(super) fn lag(random: &Random) -> Duration {
     let longest = if random.one_in(50) { 21_600 } else { 1_500 };
     duration(random.between(40, longest) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64))
-}
-
-pub(super) fn time_form(random: &Random) -> TimeForm {
-    let (digits, zone) = match random.below(20) {
-        0..=8 => (0, true),
-        9..=12 => (0, false),
-        13..=14 => (3, true),
-        15..=16 => (7, true),
-        17..=18 => (random.between(1, 6), true),
-        _ => (random.between(1, 7), false),
-    };
-    TimeForm {
-        digits: digits as u8,
-        zone,
-        separator: 'T',
-    }
-}
-
-/// Returns a duration in ticks. Checked options are far below the maximum of `u64`.
-pub(super) fn ticks(duration: Duration) -> u64 {
-    (duration.as_nanos() / 100) as u64
-}
-
-pub(super) fn duration(ticks: u64) -> Duration {
-    Duration::from_nanos(ticks.saturating_mul(100))
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use uuid::Uuid as Guid;
 
 use super::TimeForm;
-use super::messages::{Batches, Delivered, DeliveredTable, Messages, RowKind};
+use super::malformed::RowKind;
+use super::messages::{Batches, Delivered, DeliveredTable, Messages};
 use super::options::Options;
-use super::plan::{duration, ticks, time_form};
 use super::random::{Purpose, Random};
 use super::record::{self, About, Account, Act, Deed, Delivery, File, Form, Incident, Policy, Presence, Status, Tenant};
 use crate::time::{EventTime, TICKS_PER_SECOND};
@@ -52,7 +52,7 @@ pub(super) const WATCHED_FILES: u64 = 6;
 impl World {
     /// Draws the time of an activity, and the format of its time, whose digits it has.
     pub(super) fn draw_time(&self, from: EventTime, to: EventTime, random: &Random) -> (EventTime, TimeForm) {
-        let form = time_form(random);
+        let form = TimeForm::draw(random);
         let exact = from.ticks() + random.below((to.ticks() - from.ticks()) as u64) as i64;
         let rough = exact - exact.rem_euclid(10_i64.pow(7 - u32::from(form.digits)));
         (EventTime::from_ticks(rough).max(self.options.start), form)
@@ -314,4 +314,14 @@ impl DeliveredTable for AlertTable {
         };
         self.plan.world().write_alert(&alert, 0, &delivery, out);
     }
+}
+
+/// Returns a duration in ticks. Checked options are far below the maximum of `u64`.
+pub(super) fn ticks(duration: Duration) -> u64 {
+    (duration.as_nanos() / 100) as u64
+}
+
+/// Returns a number of ticks as a duration.
+pub(super) fn duration(ticks: u64) -> Duration {
+    Duration::from_nanos(ticks.saturating_mul(100))
 }

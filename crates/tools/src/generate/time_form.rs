@@ -1,3 +1,4 @@
+use super::random::Random;
 use crate::time::EventTime;
 
 /// A format for times: one of the ISO 8601 variants that occur in real records.
@@ -21,6 +22,23 @@ impl TimeForm {
         Self {
             digits,
             zone: true,
+            separator: 'T',
+        }
+    }
+
+    /// Draws a format as often as it occurs in real records.
+    pub(super) fn draw(random: &Random) -> Self {
+        let (digits, zone) = match random.below(20) {
+            0..=8 => (0, true),
+            9..=12 => (0, false),
+            13..=14 => (3, true),
+            15..=16 => (7, true),
+            17..=18 => (random.between(1, 6), true),
+            _ => (random.between(1, 7), false),
+        };
+        Self {
+            digits: digits as u8,
+            zone,
             separator: 'T',
         }
     }

@@ -29,10 +29,10 @@ use crate::source::file::{self, FileSource};
 use crate::term::{Failure, configuration_with, is_standard, logging, report_unfinished, say, signals};
 use crate::words::{counted, grouped};
 use inputs::{Order, input_files};
-use player::{End, Player, ReplayTotals, TargetTopic};
+use player::{End, Player, TargetTopic};
 use reader::Job;
 use schedule::{Rate, Speed, Timing};
-use screen::Screen;
+use screen::{ReplayTotals, Screen};
 
 /// What to send, where, and when.
 #[derive(clap::Args, Clone, Debug)]

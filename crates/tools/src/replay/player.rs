@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use super::reader::ReaderMessage;
-use super::screen::Screen;
+use super::screen::{ReplayTotals, Screen};
 use crate::clock;
 use crate::config::Config;
 use crate::kafka;
 use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::replay::prepare::{Block, Message};
-use crate::replay::schedule::{Lag, Schedule, Timing, Unacknowledged};
+use crate::replay::schedule::{Schedule, Timing, Unacknowledged};
 use crate::shutdown::Shutdown;
 
 /// The longest time between updates of the screen and checks of the producer and the shutdown flag.
@@ -35,30 +35,6 @@ impl TargetTopic {
         const OVERHEAD: usize = 256;
         self.limit.saturating_sub(OVERHEAD)
     }
-}
-
-/// The counts of a replay.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ReplayTotals {
-    pub(super) messages: u64,
-    pub(super) records: u64,
-    /// The bytes of values.
-    pub(super) bytes: u64,
-    /// Times that were shifted.
-    pub(super) shifted: u64,
-    /// Files that end in the middle of a record.
-    pub(super) unfinished: Vec<String>,
-    /// The time when the last message was due, measured from the first one. `None` without a schedule.
-    pub(super) due: Option<Duration>,
-    pub(super) lag: Lag,
-    /// The time from the first message until everything was acknowledged.
-    pub(super) took: Duration,
-    /// The longest time between the moment when a message was due and its acknowledgement.
-    pub(super) unacknowledged: Duration,
-    /// Whether the schedule was missed.
-    pub(super) is_late: bool,
-    pub(super) waited_for_broker: Duration,
-    pub(super) waited_for_input: Duration,
 }
 
 /// The way in which a replay ended.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::player::ReplayTotals;
+use super::schedule::Lag;
 use super::{counted, duration, format_rate, is_standard, say};
 use crate::clock;
 
@@ -13,6 +13,30 @@ use crate::clock;
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 /// The time over which the rate is measured.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The counts of a replay.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReplayTotals {
+    pub(super) messages: u64,
+    pub(super) records: u64,
+    /// The bytes of values.
+    pub(super) bytes: u64,
+    /// Times that were shifted.
+    pub(super) shifted: u64,
+    /// Files that end in the middle of a record.
+    pub(super) unfinished: Vec<String>,
+    /// The time when the last message was due, measured from the first one. `None` without a schedule.
+    pub(super) due: Option<Duration>,
+    pub(super) lag: Lag,
+    /// The time from the first message until everything was acknowledged.
+    pub(super) took: Duration,
+    /// The longest time between the moment when a message was due and its acknowledgement.
+    pub(super) unacknowledged: Duration,
+    /// Whether the schedule was missed.
+    pub(super) is_late: bool,
+    pub(super) waited_for_broker: Duration,
+    pub(super) waited_for_input: Duration,
+}
 
 pub(super) struct Screen {
     bar: ProgressBar,

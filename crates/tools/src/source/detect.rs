@@ -7,8 +7,8 @@ use std::ops::Range;
 use serde::de::IgnoredAny;
 
 use super::avro::MAGIC;
-use super::file::Rest;
 use super::growing::Growth;
+use super::limit::Rest;
 use super::limit::{self, TooLong};
 use super::table;
 

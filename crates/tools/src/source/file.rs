@@ -15,13 +15,10 @@ use std::sync::Arc;
 use super::capture::Capture;
 use super::detect::{Compression, Layout, decompress, detect};
 use super::growing::{Growth, is_unfinished};
-use super::limit::{self, TooLong};
+use super::limit::{self, CHUNK, Rest};
 use super::table::Table;
 use super::texts::Splitter;
 use crate::open;
-
-/// Approximate size of a chunk in bytes.
-pub(super) const CHUNK: usize = 1 << 20;
 
 /// A file, or standard input, that is being read.
 pub struct FileSource {
@@ -47,15 +44,6 @@ pub struct Chunk {
     messages: Vec<(i64, Range<usize>)>,
     position: Option<FilePosition>,
     rest: Option<(i64, Rest)>,
-}
-
-/// Something that follows the messages of a chunk and is not a message.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Rest {
-    /// A record or document that exceeds its limit.
-    TooLong(TooLong),
-    /// The beginning of a record that is still being written.
-    Unfinished,
 }
 
 /// The position of bytes in a file that can be read again.

@@ -43,7 +43,8 @@ pub(super) fn is_unfinished(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::file::{FileSource, Rest};
+    use crate::source::file::FileSource;
+    use crate::source::limit::Rest;
 
     #[test]
     fn a_growing_file_is_recognized_by_its_name() {

@@ -7,6 +7,8 @@ pub const MAX_RECORD_BYTES: usize = 64 << 20;
 /// The longest JSON text that begins with a bracket, in bytes, on one line or on several. It may hold many records, and
 /// is read into memory as a whole.
 pub const MAX_DOCUMENT_BYTES: usize = 512 << 20;
+/// Approximate size of a chunk in bytes.
+pub(super) const CHUNK: usize = 1 << 20;
 /// The number of bytes that are kept of a longer text.
 const HEAD: usize = 64 << 10;
 
@@ -19,6 +21,15 @@ pub struct TooLong {
     pub limit: usize,
     /// Its first bytes.
     pub head: Vec<u8>,
+}
+
+/// Something that follows the messages of a chunk and is not a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// A record or document that exceeds its limit.
+    TooLong(TooLong),
+    /// The beginning of a record that is still being written.
+    Unfinished,
 }
 
 impl TooLong {

@@ -153,7 +153,8 @@ impl Read for Bounded {
 mod tests {
     use std::io::Write as _;
 
-    use super::super::file::{FileSource, Rest};
+    use super::super::file::FileSource;
+    use super::super::limit::Rest;
     use super::*;
 
     fn read(text: &str) -> Vec<String> {

@@ -10,9 +10,9 @@ use std::ops::Range;
 use serde::de::IgnoredAny;
 
 use super::detect::is_record;
-use super::file::{CHUNK, Rest};
 use super::growing::Growth;
 use super::limit::{self, MAX_DOCUMENT_BYTES};
+use super::limit::{CHUNK, Rest};
 
 /// Splits text, one chunk after another.
 pub(super) struct Splitter {

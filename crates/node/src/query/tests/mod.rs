@@ -193,7 +193,7 @@ impl Fixture {
         }]
     }
 
-    fn explain(&self, id: &str) -> shapes::Explanation {
+    fn explain(&self, id: &str) -> super::causes::Explanation {
         let partitions = self.partitions();
         let now = at(10.75).to_wall();
         match find(&partitions, &self.settings, &wanted(id)).unwrap() {
@@ -205,7 +205,7 @@ impl Fixture {
     /// Returns the names of the causes, in the order of the findings.
     fn causes(&self, id: &str) -> Vec<String> {
         let findings = self.explain(id).findings;
-        let name = |finding: &shapes::Finding| {
+        let name = |finding: &super::causes::Finding| {
             let json = serde_json::to_value(finding).unwrap();
             assert!(finding.sentence.ends_with('.'), "{}", finding.sentence);
             json["cause"].as_str().unwrap().to_owned()

@@ -5,7 +5,8 @@ use std::ops::Range;
 use crate::decode::{Decoded, Decoder, Item, Reason, Settings};
 use crate::record::{Alert, Key};
 use crate::sink::dead_letter::{Address, DeadLetter};
-use crate::source::file::{Chunk, Rest};
+use crate::source::file::Chunk;
+use crate::source::limit::Rest;
 use crate::source::limit::TooLong;
 use crate::time::EventTime;
 

@@ -1,5 +1,5 @@
-use crate::generate::plan::ticks;
 use crate::generate::random::Random;
+use crate::generate::tables::ticks;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// The activity in each hour of a working day, relative to its busiest hour.

@@ -4,9 +4,10 @@ use uuid::Uuid as Guid;
 
 use super::plan::{Subject, TenantPlan};
 use crate::generate::TimeForm;
-use crate::generate::plan::{duration, lag};
+use crate::generate::plan::lag;
 use crate::generate::random::{Purpose, Random};
 use crate::generate::record::{About, Act, Presence, Status};
+use crate::generate::tables::duration;
 use crate::generate::tables::{Planned, PlannedAlert, Version};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::message::Message as _;
 
-use super::topics::{STAGE, list_offsets};
-use super::{Error, bar};
+use super::{Error, STAGE, bar, list_offsets};
 use crate::config::Config;
 use crate::kafka;
 use crate::kafka::reading::{self, Extent};

@@ -32,6 +32,7 @@ mod report;
 mod tests;
 mod topics;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,6 +55,11 @@ pub use comparison::{Comparison, Span};
 pub use reach::{Reach, ReachSettings, Sources, StartPosition};
 pub use recomputation::{Error as RecomputationError, Recomputation};
 pub use report::{Example, Report, Verdict};
+
+/// The stage in the name of the consumer group, which never has positions.
+const STAGE: &str = "verify";
+/// Maximum number of partitions whose beginnings are listed.
+const MAX_LISTED: usize = 8;
 
 /// What to compare.
 #[derive(clap::Args, Clone, Debug)]
@@ -326,6 +332,18 @@ fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
         unmatched: false,
         limit,
     }
+}
+
+/// Lists the first offsets of partitions.
+fn list_offsets(cut: &BTreeMap<i32, i64>) -> String {
+    let shown = cut.iter().take(MAX_LISTED);
+    let mut shown: Vec<String> = shown
+        .map(|(partition, low)| format!("partition {partition} begins at offset {low}"))
+        .collect();
+    if cut.len() > MAX_LISTED {
+        shown.push(format!("{} more", cut.len() - MAX_LISTED));
+    }
+    shown.join(", ")
 }
 
 /// Creates a progress bar, which is shown only on a terminal.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::former::{self, FormerInput, InputHistory};
-use super::{Args, Error, Explanation, bar};
+use super::{Args, Error, Explanation, STAGE, bar, list_offsets};
 use crate::clock;
 use crate::config::{Config, Start};
 use crate::kafka::reading::{self, Extent};
@@ -17,12 +17,8 @@ use crate::store::Backend;
 use crate::time::{EventTime, WallTime};
 use crate::verify::{self, Cause, Comparison, Reach, ReachSettings, Recomputation, Sources};
 
-/// The stage in the name of the consumer group, which never has positions.
-pub(super) const STAGE: &str = "verify";
 /// Maximum number and bytes of messages that are passed to the join at once.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
-/// Maximum number of partitions whose beginnings are listed.
-const MAX_LISTED: usize = 8;
 
 /// The extents of the topics, and what was read from them.
 pub(super) struct TopicSides {
@@ -361,18 +357,6 @@ fn no_topic(topic: &str, role: &'static str, key: &'static str) -> kafka::Error 
         role,
         key,
     }
-}
-
-/// Lists the first offsets of partitions.
-pub(super) fn list_offsets(cut: &BTreeMap<i32, i64>) -> String {
-    let shown = cut.iter().take(MAX_LISTED);
-    let mut shown: Vec<String> = shown
-        .map(|(partition, low)| format!("partition {partition} begins at offset {low}"))
-        .collect();
-    if cut.len() > MAX_LISTED {
-        shown.push(format!("{} more", cut.len() - MAX_LISTED));
-    }
-    shown.join(", ")
 }
 
 /// Returns when a message was sent, by its timestamp.

@@ -15,7 +15,7 @@ use tracing::field::Empty;
 
 use super::log_ends::{LogEnd, LogEnds};
 use super::log_tail::SourcePartition;
-use super::route_assignment::{InputConsumer, PollEvent, RouteContext};
+use super::route_assignment::{self, InputConsumer, PollEvent, RouteContext};
 use super::route_counts::RoutedCounts;
 use super::route_output::Out;
 use super::route_positions::{self, Known};
@@ -295,7 +295,7 @@ impl<'c> Route<'c> {
             ((topic.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX)), position)
         };
         let positions = self.progress.positions().map(position).collect();
-        let moved = route_positions::continue_after_loss(&self.consumer, &positions)?;
+        let moved = route_assignment::continue_after_loss(&self.consumer, &positions)?;
         for ((topic, partition), position) in moved {
             self.tracker.forget(&topic, partition);
             self.tracker.begin(&topic, partition, position);
@@ -405,7 +405,7 @@ impl<'c> Route<'c> {
 
     /// Counts transaction markers after the last message of a partition as read, because no message reports them.
     fn pass_markers(&mut self) {
-        for (topic, number, passed) in route_positions::passed(&self.consumer) {
+        for (topic, number, passed) in route_assignment::passed(&self.consumer) {
             let partition = u32::try_from(number).unwrap_or(0);
             let position = self.progress.position(&topic, partition);
             if position.is_some_and(|position| position < passed) {

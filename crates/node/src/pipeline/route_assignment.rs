@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -18,6 +19,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::log_tail::{self, SourcePartition};
 use super::route_positions::{self, Begin, Known, Lost};
+use crate::clock;
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
@@ -110,7 +112,7 @@ impl RouteContext {
 
     /// Decides where to continue in partitions whose next records are gone. `begun` is the number of partitions that
     /// were read before.
-    pub(super) fn all_lost(&self, lost: &[Lost], begun: usize) -> Result<Vec<(SourcePartition, i64)>, Error> {
+    fn all_lost(&self, lost: &[Lost], begun: usize) -> Result<Vec<(SourcePartition, i64)>, Error> {
         route_positions::all_lost(lost, begun, self.config.input.on_lost_offsets, &self.metrics)
     }
 
@@ -244,6 +246,65 @@ impl RouteContext {
             .elements()
             .iter()
             .any(|element| matches!(element.offset(), Offset::Offset(_))))
+    }
+}
+
+/// Finds out which of the positions of all assigned partitions are gone, and continues with the first available record,
+/// if the settings allow it. Returns the new positions of those partitions.
+pub(super) fn continue_after_loss(
+    consumer: &BaseConsumer<RouteContext>,
+    positions: &BTreeMap<SourcePartition, i64>,
+) -> Result<BTreeMap<SourcePartition, i64>, Error> {
+    let context = consumer.context();
+    let read = |cause| context.read_error(cause);
+    let mut kept = positions.clone();
+    let mut lost = Vec::new();
+    for ((topic, partition), position) in positions {
+        let (low, high) = consumer
+            .fetch_watermarks(topic, *partition, clients::REQUEST_TIMEOUT)
+            .map_err(read)?;
+        if !(low..=high).contains(position) {
+            lost.push(Lost {
+                source: (topic.clone(), *partition),
+                position: *position,
+                low,
+                high,
+            });
+        }
+    }
+    let moved: BTreeMap<SourcePartition, i64> = context
+        .all_lost(&lost, positions.values().filter(|position| **position > 0).count())?
+        .into_iter()
+        .collect();
+    kept.extend(moved.clone());
+    // All partitions are assigned again, whether they moved or not: the client no longer fetches a partition whose
+    // position is gone and refuses to seek in it. If two were lost together, the error for the second arrives when both
+    // have moved.
+    context.assign(consumer, kept.iter().map(|(source, position)| (source, *position)))?;
+    wait_for_assignment(consumer);
+    Ok(moved)
+}
+
+/// Returns the position after the last record or transaction marker that the consumer has passed in each partition
+/// since it was assigned.
+pub(super) fn passed(consumer: &BaseConsumer<RouteContext>) -> Vec<(String, i32, i64)> {
+    let Ok(positions) = consumer.position() else {
+        return Vec::new();
+    };
+    let passed = positions.elements().into_iter().filter_map(|element| match element.offset() {
+        Offset::Offset(position) => Some((element.topic().to_owned(), element.partition(), position)),
+        _ => None,
+    });
+    passed.collect()
+}
+
+/// Waits until the client has forgotten the positions from before the assignment. From then on, [`passed`] returns only
+/// what was passed since.
+fn wait_for_assignment(consumer: &BaseConsumer<RouteContext>) {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let began = clock::start();
+    while !passed(consumer).is_empty() && began.elapsed() < TIMEOUT {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -1,18 +1,11 @@
 //! Where ROUTE begins in an input partition, and what it does when its next records are gone. This is never silent:
 //! ROUTE stops, or it continues with a log message and a counter, as `input.on_lost_offsets` says.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::log_tail::SourcePartition;
-use super::route_assignment::RouteContext;
-use crate::clock;
 use crate::config::{LostOffsets, Start};
-use crate::kafka::{Error, clients};
+use crate::kafka::Error;
 use crate::metrics::Metrics;
 
 /// What is known about how far a partition was read.
@@ -168,65 +161,6 @@ pub(super) fn is_lost(error: &KafkaError) -> bool {
     )
 }
 
-/// Finds out which of the positions of all assigned partitions are gone, and continues with the first available record,
-/// if the settings allow it. Returns the new positions of those partitions.
-pub(super) fn continue_after_loss(
-    consumer: &BaseConsumer<RouteContext>,
-    positions: &BTreeMap<SourcePartition, i64>,
-) -> Result<BTreeMap<SourcePartition, i64>, Error> {
-    let context = consumer.context();
-    let read = |cause| context.read_error(cause);
-    let mut kept = positions.clone();
-    let mut lost = Vec::new();
-    for ((topic, partition), position) in positions {
-        let (low, high) = consumer
-            .fetch_watermarks(topic, *partition, clients::REQUEST_TIMEOUT)
-            .map_err(read)?;
-        if !(low..=high).contains(position) {
-            lost.push(Lost {
-                source: (topic.clone(), *partition),
-                position: *position,
-                low,
-                high,
-            });
-        }
-    }
-    let moved: BTreeMap<SourcePartition, i64> = context
-        .all_lost(&lost, positions.values().filter(|position| **position > 0).count())?
-        .into_iter()
-        .collect();
-    kept.extend(moved.clone());
-    // All partitions are assigned again, whether they moved or not: the client no longer fetches a partition whose
-    // position is gone and refuses to seek in it. If two were lost together, the error for the second arrives when both
-    // have moved.
-    context.assign(consumer, kept.iter().map(|(source, position)| (source, *position)))?;
-    wait_for_assignment(consumer);
-    Ok(moved)
-}
-
-/// Returns the position after the last record or transaction marker that the consumer has passed in each partition
-/// since it was assigned.
-pub(super) fn passed(consumer: &BaseConsumer<RouteContext>) -> Vec<(String, i32, i64)> {
-    let Ok(positions) = consumer.position() else {
-        return Vec::new();
-    };
-    let passed = positions.elements().into_iter().filter_map(|element| match element.offset() {
-        Offset::Offset(position) => Some((element.topic().to_owned(), element.partition(), position)),
-        _ => None,
-    });
-    passed.collect()
-}
-
-/// Waits until the client has forgotten the positions from before the assignment. From then on, [`passed`] returns only
-/// what was passed since.
-fn wait_for_assignment(consumer: &BaseConsumer<RouteContext>) {
-    const TIMEOUT: Duration = Duration::from_secs(1);
-    let began = clock::start();
-    while !passed(consumer).is_empty() && began.elapsed() < TIMEOUT {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,16 +224,16 @@ mod tests {
         };
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let all = [lost(0, 50, 0, 0), lost(1, 60, 0, 3)];
-        let said = |lost: &[Lost], begun| all_lost(lost, begun, LostOffsets::Fail, &metrics).unwrap_err().to_string();
-        let whole = said(&all, 2);
+        let error = |lost: &[Lost], begun| all_lost(lost, begun, LostOffsets::Fail, &metrics).unwrap_err().to_string();
+        let whole = error(&all, 2);
         assert!(
             whole.starts_with("all 2 input partitions that were read here end before") && whole.contains("Geo-DR"),
             "{whole}"
         );
-        assert!(said(&all, 3).starts_with("t/0: "), "one of three is as it was");
-        assert!(said(&all[..1], 1).starts_with("t/0: "));
+        assert!(error(&all, 3).starts_with("t/0: "), "one of three is as it was");
+        assert!(error(&all[..1], 1).starts_with("t/0: "));
         assert!(
-            said(&[lost(0, 1, 5, 9), lost(1, 60, 0, 3)], 2).starts_with("t/0: "),
+            error(&[lost(0, 1, 5, 9), lost(1, 60, 0, 3)], 2).starts_with("t/0: "),
             "retention is another cause"
         );
         let on = all_lost(&all, 2, LostOffsets::Continue, &metrics).unwrap();

@@ -10,7 +10,7 @@ mod common;
 use std::hint::black_box;
 use std::io::Result;
 
-use alerttrail::correlate::local::{Local, Means, Output, Scanner, Stream};
+use alerttrail::correlate::local::{Local, Output, Resources, Scanner, Stream};
 use alerttrail::decode::Settings;
 use alerttrail::generate::{Generator, Options};
 use alerttrail::shutdown::Shutdown;
@@ -32,13 +32,13 @@ impl Output for Discard {
 /// Joins `messages`. Returns the number of pairs.
 fn join(messages: &[Vec<u8>]) -> u64 {
     let settings = Settings::default();
-    let means = Means {
+    let resources = Resources {
         threads: 1,
         memory: usize::MAX,
         folder: std::env::temp_dir(),
     };
     let shutdown = Shutdown::default();
-    let mut local = Local::new(settings.clone(), means, Memory::default(), common::emitter(None), Discard).unwrap();
+    let mut local = Local::new(settings.clone(), resources, Memory::default(), common::emitter(None), Discard).unwrap();
     let mut scanner = Scanner::new(&settings);
     // As many messages at once as `correlate` reads at once.
     for messages in messages.chunks(400) {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use alerttrail::config::Config;
-use alerttrail::correlate::local::{Local, Means, Output, Scanner, Stream};
+use alerttrail::correlate::local::{Local, Output, Resources, Scanner, Stream};
 use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, Path, Settings, Tenants, parse_time};
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
@@ -46,13 +46,20 @@ pub(crate) fn message(data: &[u8]) {
     for (settings, tenants) in settings() {
         routed(data, &settings, tenants);
     }
-    let means = Means {
+    let resources = Resources {
         threads: 1,
         memory: usize::MAX,
         folder: std::env::temp_dir(),
     };
     let (settings, shutdown) = (Settings::default(), Shutdown::default());
-    let mut local = Local::new(settings.clone(), means, Memory::default(), emitter(Format::Native), Checked).unwrap();
+    let mut local = Local::new(
+        settings.clone(),
+        resources,
+        Memory::default(),
+        emitter(Format::Native),
+        Checked,
+    )
+    .unwrap();
     // Twice: a message that is delivered again changes nothing.
     let part = Scanner::new(&settings).scan(Chunk::of("fuzz", [data, data]));
     local.take(part, &shutdown).unwrap().unwrap();
@@ -480,7 +487,7 @@ pub(crate) fn configuration(data: &[u8]) {
     let variables = variables
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .chain([("CANARY".to_owned(), CANARY.to_owned())]);
-    match Config::of_text("fuzz.toml", file, variables) {
+    match Config::from_text("fuzz.toml", file, variables) {
         Ok(config) => {
             drop(config.warnings());
             drop(config.state_fingerprint());

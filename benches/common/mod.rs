@@ -70,9 +70,9 @@ impl Story {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
-            policy: Policy::of(seed, 0),
+            policy: Policy::new(seed, 0),
             account: Account::member(seed, 0),
-            tenant: Tenant::of(seed),
+            tenant: Tenant::new(seed),
         }
     }
 
@@ -89,7 +89,7 @@ impl Story {
                 policy: Some(&self.policy),
                 cid: Presence::Present,
                 size: Some(size),
-                ..Deed::of(seed, Self::time(number), Act::FileDownloaded, &self.account, &self.tenant)
+                ..Deed::new(seed, Self::time(number), Act::FileDownloaded, &self.account, &self.tenant)
             };
             let mut message = Vec::new();
             activity(&mut message, &deed, &self.delivery(number));

@@ -17,7 +17,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::term::{Failure, UNDECIDED, configuration, configuration_of_clients, logging, mask, out, say, signals, tell};
+use crate::term::{
+    Failure, UNDECIDED, configuration, configuration_of_clients, eprint_line, logging, mask, out, print_line, signals,
+};
 use crate::words::{counted, grouped};
 use crate::{capacity, correlate, demo, generate, redrive, replay, verify};
 
@@ -91,7 +93,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let word = if failure.status == UNDECIDED { "warning" } else { "error" };
-            say(&format!("{word}: {}", failure.message));
+            eprint_line(&format!("{word}: {}", failure.message));
             ExitCode::from(failure.status)
         }
     }

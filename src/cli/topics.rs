@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, configuration, counted, tell};
+use super::{Failure, configuration, counted, print_line};
 use crate::check::topics::{Role, configured};
 use crate::config::{Config, Preset};
 use crate::kafka::topics::Topics;
@@ -58,25 +58,25 @@ impl Create {
             };
             let purpose = role.name();
             if let Some(found) = topics.partitions(&topic).map_err(Failure::failed)? {
-                tell(&format!(
+                print_line(&format!(
                     "{topic} ({purpose}) exists, with {}",
                     counted(found.into(), "partition")
                 ));
                 continue;
             }
             if role == Role::Input && !self.with_inputs {
-                tell(&format!("{topic} ({purpose}) does not exist; --with-inputs creates it too"));
+                print_line(&format!("{topic} ({purpose}) does not exist; --with-inputs creates it too"));
                 continue;
             }
             let with = counted(partitions.into(), "partition");
             if self.dry_run {
-                tell(&format!("{topic} ({purpose}) would be created, with {with}"));
+                print_line(&format!("{topic} ({purpose}) would be created, with {with}"));
                 continue;
             }
             match topics.create(role, &topic, partitions, self.replication) {
                 Ok(()) => {
                     topics.wait_for(&topic, partitions).map_err(Failure::failed)?;
-                    tell(&format!("{topic} ({purpose}) was created, with {with}"));
+                    print_line(&format!("{topic} ({purpose}) was created, with {with}"));
                 }
                 Err(cause) => refused.push(format!("{topic} ({cause})")),
             }

@@ -43,13 +43,13 @@ fn generated_traffic_moves_as_a_whole_and_back() {
     for original in activities.into_iter().chain(alerts) {
         let before = times(&original);
         let mut moved = original.clone();
-        let count = shift(&mut moved, Offset::of_seconds(seconds));
+        let count = shift(&mut moved, Offset::from_seconds(seconds));
         assert!(count > before.len(), "{count} times: more than the decoder reads");
-        let expected: Vec<EventTime> = before.iter().map(|time| Offset::of_seconds(seconds).from(*time)).collect();
+        let expected: Vec<EventTime> = before.iter().map(|time| Offset::from_seconds(seconds).from(*time)).collect();
         assert_eq!(times(&moved), expected);
         let text = |message: &[u8]| -> Vec<u8> { message.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect() };
         assert_eq!(text(&moved), text(&original), "nothing but digits has changed");
-        assert_eq!(shift(&mut moved, Offset::of_seconds(-seconds)), count);
+        assert_eq!(shift(&mut moved, Offset::from_seconds(-seconds)), count);
         assert_eq!(moved, original);
     }
 }

@@ -92,7 +92,7 @@ fn deployment_files_are_valid_and_of_this_version() {
         assert!(text.contains("/var/lib/alerttrail"), "{text}");
         assert_eq!(schema_errors(&validator, &text), [""; 0], "{text}");
         let token = ("ALERTTRAIL_TOKEN".to_owned(), "0123456789abcdef".to_owned());
-        if let Err(errors) = alerttrail::config::Config::of_text("file", &text, [token].into_iter()) {
+        if let Err(errors) = alerttrail::config::Config::from_text("file", &text, [token].into_iter()) {
             panic!("{errors}\n{text}");
         }
     }
@@ -152,7 +152,7 @@ fn the_schema_refuses_what_the_program_refuses() {
     ] {
         assert_ne!(schema_errors(&validator, text), [""; 0], "{text}");
         let environment = [("HOURS".to_owned(), "1".to_owned())];
-        let loaded = alerttrail::config::Config::of_text("file", text, environment.into_iter());
+        let loaded = alerttrail::config::Config::from_text("file", text, environment.into_iter());
         assert!(loaded.is_err(), "the program accepts {text}");
     }
 }

@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
-use super::super::say;
-use super::super::{counted, mask, out, tell};
+use super::super::eprint_line;
+use super::super::{counted, mask, out, print_line};
 use crate::check::{Findings, Level};
 use crate::config::{Config, link_preset};
 use crate::words::duration;
@@ -35,7 +35,7 @@ impl Report {
 
     pub(super) fn add(&mut self, section: &'static str, level: Level, text: String) {
         if !self.json {
-            say(&format!("warning: {text}"));
+            eprint_line(&format!("warning: {text}"));
         }
         self.findings.add(section, level, text);
     }
@@ -45,12 +45,12 @@ impl Report {
         if self.json {
             return;
         }
-        tell(&format!("{} is valid.", self.file));
+        print_line(&format!("{} is valid.", self.file));
         for (name, value) in &self.settings {
-            tell(&format!("  {name:<12} {value}"));
+            print_line(&format!("  {name:<12} {value}"));
         }
         for (name, links) in &self.presets {
-            tell(&format!(
+            print_line(&format!(
                 "The preset {name:?} adds these links. To change them, copy them into the file and remove {name:?} from correlation.presets:\n\n{links}"
             ));
         }
@@ -60,7 +60,7 @@ impl Report {
     pub(super) fn wait(&mut self, what: &str) {
         self.broker_checked = true;
         if !self.json && std::io::stderr().is_terminal() {
-            say(&format!("{what} …"));
+            eprint_line(&format!("{what} …"));
         }
     }
 
@@ -71,9 +71,9 @@ impl Report {
             for finding in findings.iter() {
                 if finding.section != section {
                     section = finding.section;
-                    tell(&format!("{section}:"));
+                    print_line(&format!("{section}:"));
                 }
-                out::tell_coloured(&format!(
+                out::print_coloured_line(&format!(
                     "  {:<8} {}",
                     self.word(finding.level),
                     mask::printable(&finding.text, mask::Lines::One)
@@ -103,13 +103,13 @@ impl Report {
             }
             out::document(&format!("{document:#}"));
         } else if !self.broker_checked {
-            tell("The file was checked; the broker was not contacted.");
+            print_line("The file was checked; the broker was not contacted.");
         } else if self.errors() == 0 {
             let warnings = self.findings.count(Level::Warning);
             match warnings {
-                0 => tell("It will work."),
-                1 => tell("It will work, with one warning."),
-                warnings => tell(&format!("It will work, with {warnings} warnings.")),
+                0 => print_line("It will work."),
+                1 => print_line("It will work, with one warning."),
+                warnings => print_line(&format!("It will work, with {warnings} warnings.")),
             }
         }
     }

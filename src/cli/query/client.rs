@@ -171,7 +171,7 @@ mod tests {
     fn the_address_is_taken_from_the_configuration() {
         let url = |listen: &str| {
             let text = format!("http.listen = \"{listen}\"\nhttp.token = \"sixteen-characters\"\nhttp.insecure = true");
-            let config = config::Config::of_text("test", &text, std::iter::empty()).unwrap();
+            let config = config::Config::from_text("test", &text, std::iter::empty()).unwrap();
             url_of(&config.http).map_err(|failure| failure.message)
         };
         assert_eq!(url("127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000");

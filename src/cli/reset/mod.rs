@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{Failure, configuration, counted, out, tell};
+use super::{Failure, configuration, counted, out, print_line};
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients;
@@ -82,17 +82,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         outputs.require_choice()?;
     }
     if existing.is_empty() && !outputs.will_delete() {
-        tell("There is nothing to delete.");
+        print_line("There is nothing to delete.");
         return Ok(());
     }
-    tell(WHAT_IS_KEPT);
+    print_line(WHAT_IS_KEPT);
     outputs.explain();
     outputs.check_permission(&config)?;
     if args.dry_run {
         if let Some(decision) = outputs.open_decision() {
-            tell(&format!("A decision is needed: {decision}."));
+            print_line(&format!("A decision is needed: {decision}."));
         }
-        tell("Nothing was changed.");
+        print_line("Nothing was changed.");
         return Ok(());
     }
     if !args.yes && !is_confirmed().map_err(Failure::failed)? {
@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     existing.delete(&config, &topics)?;
     outputs.delete(&config, &topics)?;
-    tell("Instances on other machines have their own state: run this command there too before any of them starts.");
+    print_line("Instances on other machines have their own state: run this command there too before any of them starts.");
     Ok(())
 }
 
@@ -133,12 +133,12 @@ impl Existing {
 
     fn print(&self, id: &str) {
         let none = || "does not exist".to_owned();
-        tell(&format!("To be deleted of the application {id}:"));
+        print_line(&format!("To be deleted of the application {id}:"));
         for (name, group) in &self.groups {
             let what = group
                 .as_ref()
                 .map_or_else(none, |_| "with its committed positions".to_owned());
-            tell(&format!("  consumer group  {name}, {what}"));
+            print_line(&format!("  consumer group  {name}, {what}"));
         }
         let what = self.stores.as_ref().map_or_else(none, |(stores, bytes)| {
             format!(
@@ -147,11 +147,11 @@ impl Existing {
                 ByteSize(*bytes).display().si()
             )
         });
-        tell(&format!("  state           {}, {what}", self.state.display()));
+        print_line(&format!("  state           {}, {what}", self.state.display()));
         let what = self.log.map_or_else(none, |(partitions, records)| {
             format!("{}, {}", counted(partitions.into(), "partition"), counted(records, "record"))
         });
-        tell(&format!("  topic           {}, {what}", self.topic));
+        print_line(&format!("  topic           {}, {what}", self.topic));
     }
 
     /// Takes the lock of the state, which is held until the returned value is dropped. Fails if a process on this
@@ -187,7 +187,7 @@ impl Existing {
                 )));
             }
             if !is_reported {
-                tell(&format!(
+                print_line(&format!(
                     "Waiting for at most {}: the broker counts {members} as a member of {name}. A stopped instance counts as one until \
                      its session times out (session.timeout.ms).",
                     duration(session + MEMBER_TIMEOUT_MARGIN)
@@ -206,25 +206,25 @@ impl Existing {
         for (name, group) in &self.groups {
             if group.is_some() {
                 groups::delete(config, name).map_err(Failure::failed)?;
-                tell(&format!("Deleted the consumer group {name}."));
+                print_line(&format!("Deleted the consumer group {name}."));
             } else {
-                tell(&format!("There was no consumer group {name}."));
+                print_line(&format!("There was no consumer group {name}."));
             }
         }
         match &self.stores {
             Some(_) => {
                 let _lock = self.lock()?;
                 empty(&self.state).map_err(|error| disk_failure("remove", &self.state, &error))?;
-                tell(&format!("Removed the state in {}.", self.state.display()));
+                print_line(&format!("Removed the state in {}.", self.state.display()));
             }
-            None => tell(&format!("There was no state in {}.", self.state.display())),
+            None => print_line(&format!("There was no state in {}.", self.state.display())),
         }
         match self.log {
             Some(_) => {
                 topics.delete(&self.topic).map_err(Failure::failed)?;
-                tell(&format!("Deleted the topic {}.", self.topic));
+                print_line(&format!("Deleted the topic {}.", self.topic));
             }
-            None => tell(&format!("There was no topic {}.", self.topic)),
+            None => print_line(&format!("There was no topic {}.", self.topic)),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! an old row forever, even if it is withdrawn or changed afterwards. So the topics must be empty, unless the user
 //! decides otherwise.
 
-use super::super::{Failure, counted, tell};
+use super::super::{Failure, counted, print_line};
 use super::Args;
 use crate::config::Config;
 use crate::kafka::purge;
@@ -61,7 +61,7 @@ impl OutputsToReset {
                 Choice::Keep => "kept",
                 Choice::None => "output",
             };
-            tell(&format!(
+            print_line(&format!(
                 "  {what:<14}  {}, {}",
                 extent.topic,
                 counted(extent.len(), "record")
@@ -100,10 +100,10 @@ impl OutputsToReset {
         let names = names.collect::<Vec<_>>().join(" and ");
         match self.choice {
             _ if self.non_empty.is_empty() => {}
-            Choice::Purge => tell(&format!(
+            Choice::Purge => print_line(&format!(
                 "The records of {names} will be deleted for all readers; the rows will be sent again."
             )),
-            Choice::Keep => tell(&format!(
+            Choice::Keep => print_line(&format!(
                 "The records of {names} will be kept. The same rows will be sent again with the same ids, but with seq counted from 0: a reader\n\
                  that keeps the greatest seq of each id keeps the old ones, even if a row is withdrawn or changed from now on."
             )),
@@ -130,7 +130,7 @@ impl OutputsToReset {
         }
         for extent in &self.non_empty {
             purge::delete_all(config, topics, &extent.topic).map_err(Failure::failed)?;
-            tell(&format!("Deleted the records of {}.", extent.topic));
+            print_line(&format!("Deleted the records of {}.", extent.topic));
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ activity_key = ["ObjectName"]
 
 /// Sends records through the router, as `run` does.
 fn send(api: &mut Api, records: &[Value]) {
-    let config = Config::of_text("test", LINKS, std::iter::empty()).unwrap();
+    let config = Config::from_text("test", LINKS, std::iter::empty()).unwrap();
     let settings = Settings {
         partitions: 1,
         max_wait: config.watermark.max_wait,

@@ -86,7 +86,7 @@ impl Api {
         let listener = alerttrail::http::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let text = format!("repartition.partitions = 1\nhttp.listen = \"{address}\"\n{settings}");
-        let config = Config::of_text("test", &text, std::iter::empty()).unwrap();
+        let config = Config::from_text("test", &text, std::iter::empty()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let metrics = Arc::new(Metrics::new(Links::new(&config.decode)).unwrap());
         let shutdown = Shutdown::default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alerttrail::correlate::local::{self, Local, Means, Scanner, Stream};
+use alerttrail::correlate::local::{self, Local, Resources, Scanner, Stream};
 use alerttrail::decode::Settings;
 use alerttrail::emit::Emitter;
 use alerttrail::shutdown::Shutdown;
@@ -36,13 +36,20 @@ impl local::Output for Fold {
 
 /// Runs the batch join over `messages`, each of them a chunk.
 fn join(messages: &[Vec<u8>], threads: usize, memory: usize, settings: &Settings, emitter: &Emitter) -> Fold {
-    let means = Means {
+    let resources = Resources {
         threads,
         memory,
         folder: std::env::temp_dir(),
     };
     let shutdown = Shutdown::default();
-    let mut local = Local::new(settings.clone(), means, Memory::default(), emitter.clone(), Fold::default()).unwrap();
+    let mut local = Local::new(
+        settings.clone(),
+        resources,
+        Memory::default(),
+        emitter.clone(),
+        Fold::default(),
+    )
+    .unwrap();
     let mut scanner = Scanner::new(settings);
     for message in messages {
         let part = scanner.scan(Chunk::of("scenario", [message.as_slice()]));

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::key::{self, KeyReader, LinkKeys};
 use super::path::{Path, listed};
 use super::reject::{Fault, Reason};
-use super::value::{First, Paths, Room, says_something, text, time};
+use super::value::{First, Paths, Room, has_content, text, time};
 use super::{Decoded, Identity, Link, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
 use crate::record::{Activity, ActivityId, Key, LinkId, Text};
@@ -80,9 +80,9 @@ impl ActivityReader {
         self.keys.begin(&mut gathered);
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             ActivityTarget::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
-            ActivityTarget::Time(place) => times.offer(*place, || says_something(value).then(|| time(value))),
+            ActivityTarget::Time(place) => times.offer(*place, || has_content(value).then(|| time(value))),
             ActivityTarget::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
-            ActivityTarget::RawEventData => raw_event_data = RawEventData::of(value),
+            ActivityTarget::RawEventData => raw_event_data = RawEventData::classify(value),
         });
         let (found, cut_keys) = self.keys.finish(&mut gathered);
         room.gathered = gathered;
@@ -230,10 +230,10 @@ enum RawEventData {
 }
 
 impl RawEventData {
-    fn of(value: &[u8]) -> Self {
+    fn classify(value: &[u8]) -> Self {
         match value.first() {
             Some(b'{') => Self::Object,
-            _ if !says_something(value) => Self::Unseen,
+            _ if !has_content(value) => Self::Unseen,
             Some(b'"') => Self::Literal,
             _ => Self::Scalar,
         }

@@ -1,7 +1,7 @@
 use super::key::{self, KeyReader, LinkKeys};
 use super::path::listed;
 use super::reject::{Fault, Reason};
-use super::value::{First, Paths, Room, says_something, text, time};
+use super::value::{First, Paths, Room, has_content, text, time};
 use super::{AlertColumns, Link, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, one_line};
 use crate::record::{Alert, AlertId, AlertLink, LinkId, Text, Version};
@@ -71,7 +71,7 @@ impl AlertReader {
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             AlertTarget::Id(place) => system_alert_id.offer(*place, || scalar(value)),
             AlertTarget::Time(column, place) => {
-                times[*column].offer(*place, || says_something(value).then(|| time(value)));
+                times[*column].offer(*place, || has_content(value).then(|| time(value)));
             }
             AlertTarget::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
         });

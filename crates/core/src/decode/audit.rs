@@ -7,8 +7,8 @@
 //! `OrganizationId`, `RecordType` and a few more members.
 
 use super::activity::RAW_EVENT_DATA;
-use super::value::{says_something, unicode};
-use crate::json::{Cursor, Index, members, one_line, says, unescape};
+use super::value::{has_content, unicode};
+use crate::json::{Cursor, Index, key_is, members, one_line, unescape};
 
 /// A record of the audit log.
 pub(super) struct Audit {
@@ -22,16 +22,16 @@ pub(super) struct Audit {
 pub(super) fn read(start: &Cursor<'_, '_>) -> Option<Audit> {
     let object = start.clone().value();
     if is_record(object) {
-        return Some(Audit::of(object));
+        return Some(Audit::new(object));
     }
     let data = member(object, &[b"AuditData", b"auditData"])?;
     match data.first()? {
-        b'{' => Some(Audit::of(data)),
+        b'{' => Some(Audit::new(data)),
         b'"' => {
             let unescaped = unescape(data)?;
             let is_object = unescaped.trim_ascii_start().first() == Some(&b'{');
             let is_json = simdutf8::basic::from_utf8(&unescaped).is_ok() && Index::default().read(&unescaped).is_ok();
-            (is_object && is_json).then(|| Audit::of(&unescaped))
+            (is_object && is_json).then(|| Audit::new(&unescaped))
         }
         _ => None,
     }
@@ -40,20 +40,20 @@ pub(super) fn read(start: &Cursor<'_, '_>) -> Option<Audit> {
 /// Returns whether an object has the members that every record of the audit log has. A row of another table hardly ever
 /// has all of them.
 fn is_record(object: &[u8]) -> bool {
-    let has = |name: &[u8]| member(object, &[name]).is_some_and(says_something);
+    let has = |name: &[u8]| member(object, &[name]).is_some_and(has_content);
     has(b"CreationTime") && has(b"Operation") && has(b"RecordType") && has(b"Id")
 }
 
 /// Returns the value of the last member that has one of these names.
 fn member<'a>(object: &'a [u8], names: &[&[u8]]) -> Option<&'a [u8]> {
     members(object)
-        .filter(|member| names.iter().any(|name| says(member.key, name)))
+        .filter(|member| names.iter().any(|name| key_is(member.key, name)))
         .last()
         .map(|member| member.value)
 }
 
 impl Audit {
-    fn of(record: &[u8]) -> Self {
+    fn new(record: &[u8]) -> Self {
         let record = record.trim_ascii();
         let line = one_line(record);
         let mut row = Vec::with_capacity(line.len() + RAW_EVENT_DATA.len() + 5);

@@ -46,7 +46,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
 const BASE_64: [&[u8]; 8] = [b"ey", b"ew", b"W3", b"W1", b"Wy", b"H4sI", b"KLUv", b"77u/"];
 
 /// Decodes a base64 text that begins like JSON or like a compressed body. Returns `None` for any other text.
-pub(super) fn of_base_64(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode_base_64(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii();
     if !BASE_64.iter().any(|begin| text.starts_with(begin)) {
         return None;

@@ -14,7 +14,7 @@
 
 use super::body::MARK;
 use super::reject::{Fault, Reason};
-use super::value::says_something;
+use super::value::has_content;
 use super::wrapper::{FoundRecords, Leaf, MAX_LEVELS, Opener, is_list_name};
 use crate::json::prefix::{Broken, balanced_end, space, value_end};
 use crate::json::{Cursor, Index, unescape};
@@ -197,7 +197,7 @@ impl<'a> Parts<'_, '_, 'a> {
             let is_list = is_list_name(&name) && matches!(self.text.get(at), Some(b'[' | b'{'));
             match self.whole(at) {
                 Ok(end) => {
-                    if is_column(&name) && says_something(&self.text[at..end]) {
+                    if is_column(&name) && has_content(&self.text[at..end]) {
                         undo(self);
                         return None;
                     }

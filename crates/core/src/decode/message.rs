@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::reject::{Fault, Reason};
-use super::value::{says_something, string, unicode};
+use super::value::{has_content, string, unicode};
 use crate::json::{Cursor, Index, NotJson, unescape};
 
 /// The records of a message.
@@ -271,15 +271,15 @@ impl<'i, 'a> Fields<'i, 'a> {
             b"TenantId" => self.workspace = Some(value),
             b"SystemAlertId" => self.has_system_alert_id = self.has_value(value),
             b"RawEventData" => self.has_raw_event_data = self.has_value(value),
-            b"AlertType" => self.has_alert_type = says_something(value),
+            b"AlertType" => self.has_alert_type = has_content(value),
             _ => {}
         }
     }
 
     fn has_value(&mut self, value: &[u8]) -> bool {
-        let says = says_something(value);
-        self.has_empty_column |= !says;
-        says
+        let has_content = has_content(value);
+        self.has_empty_column |= !has_content;
+        has_content
     }
 
     /// Returns the workspace id of a bare row.

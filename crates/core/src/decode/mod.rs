@@ -210,9 +210,9 @@ impl Decoder {
             index: 0,
             entra_tenant: None,
             cut_keys: 0,
-            what: Decoded::Rejected(fault.of(message)),
+            what: Decoded::Rejected(fault.reject(message)),
         };
-        let body = match body::of_base_64(message) {
+        let body = match body::decode_base_64(message) {
             Some(text) => Ok(Some(text)),
             None => body::open(message),
         };
@@ -344,7 +344,7 @@ fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, 
             "the record names no Entra tenant, in an envelope's tenantId or an audit record's OrganizationId, and [tenants] needs one",
         ),
         Form::Enveloped { entra_tenant } => (
-            entra_tenant.as_deref().and_then(|id| tenants.of_entra(id)),
+            entra_tenant.as_deref().and_then(|id| tenants.with_entra_id(id)),
             "the envelope's tenantId is none of the Entra tenant ids listed in [tenants]",
         ),
         Form::Bare { workspace: None } => (
@@ -352,7 +352,7 @@ fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, 
             "the row has no TenantId, so it belongs to none of the workspaces listed in [tenants]",
         ),
         Form::Bare { workspace } => (
-            workspace.as_deref().and_then(|id| tenants.of_workspace(id)),
+            workspace.as_deref().and_then(|id| tenants.with_workspace_id(id)),
             "the row's TenantId is none of the workspace ids listed in [tenants]",
         ),
     };
@@ -367,7 +367,7 @@ fn reject<'a>(fault: Fault, record: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
         true => Fault::from(TooDeep),
         false => fault,
     };
-    fault.of(record)
+    fault.reject(record)
 }
 
 impl Item<'_> {

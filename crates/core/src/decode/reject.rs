@@ -84,7 +84,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn of<'a>(self, bytes: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
+    pub(super) fn reject<'a>(self, bytes: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
         Reject {
             reason: self.reason,
             error: self.error,

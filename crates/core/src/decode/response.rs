@@ -4,7 +4,7 @@
 //! Explorer's API writes both names with a capital letter, and its version 2 puts each table into a frame with a
 //! `FrameType`. Responses whose rows are objects do not need this module.
 
-use crate::json::{Cursor, members, says, unescape};
+use crate::json::{Cursor, key_is, members, unescape};
 
 /// What an object is if it is read as a response.
 pub(super) enum Response {
@@ -28,19 +28,19 @@ pub(super) fn rows(start: &Cursor<'_, '_>) -> Response {
     let (mut columns, mut rows, mut is_frame) = (None, None, false);
     let (mut has_context, mut has_schema, mut empty_value, mut empty_results) = (false, false, false, false);
     for member in members(object) {
-        has_context |= says(member.key, b"@odata.context");
-        has_schema |= says(member.key, b"schema") || says(member.key, b"Schema");
-        if says(member.key, b"value") {
+        has_context |= key_is(member.key, b"@odata.context");
+        has_schema |= key_is(member.key, b"schema") || key_is(member.key, b"Schema");
+        if key_is(member.key, b"value") {
             empty_value = is_empty(member.value);
-        } else if says(member.key, b"results") || says(member.key, b"Results") {
+        } else if key_is(member.key, b"results") || key_is(member.key, b"Results") {
             empty_results = is_empty(member.value);
         }
-        if says(member.key, b"columns") || says(member.key, b"Columns") {
+        if key_is(member.key, b"columns") || key_is(member.key, b"Columns") {
             columns = names(member.value);
-        } else if says(member.key, b"rows") || says(member.key, b"Rows") {
+        } else if key_is(member.key, b"rows") || key_is(member.key, b"Rows") {
             rows = Some(member.value);
         }
-        is_frame |= says(member.key, b"FrameType");
+        is_frame |= key_is(member.key, b"FrameType");
     }
     match (columns, rows) {
         (Some(columns), Some(rows)) => table(&columns, rows),
@@ -59,7 +59,7 @@ fn names(columns: &[u8]) -> Option<Vec<Vec<u8>>> {
     while cursor.has_element() {
         let column = cursor.value();
         let name = members(column)
-            .find(|member| says(member.key, b"name") || says(member.key, b"ColumnName"))
+            .find(|member| key_is(member.key, b"name") || key_is(member.key, b"ColumnName"))
             .map(|member| member.value)?;
         unescape(name)?;
         names.push(name.to_vec());

@@ -156,14 +156,14 @@ impl Tenants {
     }
 
     /// Returns the Entra tenant id of the listed tenant whose envelopes have `entra` as `tenantId`.
-    pub fn of_entra(&self, entra: &str) -> Option<&str> {
+    pub fn with_entra_id(&self, entra: &str) -> Option<&str> {
         self.workspaces
             .get_key_value(&entra.to_ascii_lowercase())
             .map(|(entra, _)| entra.as_str())
     }
 
     /// Returns the Entra tenant id of the listed tenant whose rows have `workspace` as `TenantId`.
-    pub fn of_workspace(&self, workspace: &str) -> Option<&str> {
+    pub fn with_workspace_id(&self, workspace: &str) -> Option<&str> {
         let found = self
             .workspaces
             .iter()

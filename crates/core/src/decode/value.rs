@@ -21,7 +21,7 @@ pub(super) fn text(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 }
 
 /// Returns whether the value of a column is neither null nor the empty string.
-pub(super) fn says_something(value: &[u8]) -> bool {
+pub(super) fn has_content(value: &[u8]) -> bool {
     !matches!(value, b"null" | b"\"\"")
 }
 
@@ -348,7 +348,7 @@ impl<W> Paths<W> {
                 .keys
                 .iter()
                 .zip(&mut *last)
-                .find(|(branch, _)| json::says(key, branch.key.as_bytes()));
+                .find(|(branch, _)| json::key_is(key, branch.key.as_bytes()));
             if let Some((_, last)) = named {
                 *last = Some(object.clone());
             }

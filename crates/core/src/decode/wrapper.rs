@@ -324,7 +324,7 @@ impl Opener<'_> {
         let Some(mut unescaped) = unescape(literal) else {
             return FoundRecords::Nothing;
         };
-        if let Some(decoded) = body::of_base_64(&unescaped) {
+        if let Some(decoded) = body::decode_base_64(&unescaped) {
             unescaped = Cow::Owned(decoded);
         }
         let unescaped = body::without_mark(&unescaped);

@@ -8,7 +8,7 @@ pub(super) struct Columns<'a>(BTreeMap<Cow<'a, [u8]>, &'a [u8]>);
 
 impl<'a> Columns<'a> {
     /// Returns the columns of `row`; none if it is not an object.
-    pub(super) fn of(row: &'a [u8]) -> Self {
+    pub(super) fn new(row: &'a [u8]) -> Self {
         Self(members(row).map(|column| (column.name(), column.value)).collect())
     }
 
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn columns_are_taken_as_they_are_written() {
-        let columns = Columns::of(br#"{"a":"first","\u0061":"\u0041\/b","n":1.50,"e":"","o":{},"s":"\ud800"}"#);
+        let columns = Columns::new(br#"{"a":"first","\u0061":"\u0041\/b","n":1.50,"e":"","o":{},"s":"\ud800"}"#);
         assert_eq!(columns.literal("a"), Some(&br#""\u0041\/b""#[..]));
         assert_eq!(columns.text("a").as_deref(), Some("A/b"));
         assert_eq!(columns.id("n").as_deref(), Some(&b"\"1.50\""[..]));

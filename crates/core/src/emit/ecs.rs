@@ -16,7 +16,7 @@ const VERSION: &str = "8.17.0";
 
 pub(super) fn write(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |document| {
-        let alert = Columns::of(record.alert.unwrap_or_default());
+        let alert = Columns::new(record.alert.unwrap_or_default());
         match (record.output, record.activity) {
             (Output::Row(row), Some(activity)) => write_activity(record, row, activity, &alert, document),
             (Output::Row(row), None) => write_retraction(row.time.to_string(), "activity", document),
@@ -40,7 +40,7 @@ pub(super) fn write(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_activity(record: &OutputRecord<'_>, row: &Row, original: &[u8], alert: &Columns<'_>, document: &mut Object<'_>) {
-    let activity = Columns::of(original);
+    let activity = Columns::new(original);
     document.text("@timestamp", row.time.to_string());
     document.object("event", |event| {
         event.text("kind", "event");
@@ -112,7 +112,7 @@ fn write_alert(record: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>
         if let Some(created) = facts::time(alert, "ProcessingEndTime") {
             event.text("created", created.to_string());
         }
-        match Severity::of(alert) {
+        match Severity::new(alert) {
             Severity::Unknown | Severity::Other => {}
             severity => event.plain("severity", severity.number()),
         }

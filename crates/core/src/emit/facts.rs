@@ -23,7 +23,7 @@ pub(super) enum Severity {
 }
 
 impl Severity {
-    pub(super) fn of(alert: &Columns<'_>) -> Self {
+    pub(super) fn new(alert: &Columns<'_>) -> Self {
         match alert.text("AlertSeverity").as_deref() {
             None => Self::Unknown,
             Some("Informational") => Self::Informational,
@@ -107,7 +107,7 @@ mod tests {
     fn addresses_are_found_behind_what_workloads_write_around_them() {
         let address = |text: &str| {
             let row = format!(r#"{{"IPAddress":"{text}"}}"#);
-            address(&Columns::of(row.as_bytes())).map(|address| address.to_string())
+            address(&Columns::new(row.as_bytes())).map(|address| address.to_string())
         };
         assert_eq!(address("192.0.2.7").as_deref(), Some("192.0.2.7"));
         assert_eq!(address("192.0.2.7:443").as_deref(), Some("192.0.2.7"));
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn both_spellings_of_the_provider_are_one_column() {
-        let isp = |row: &'static str| isp(&Columns::of(row.as_bytes())).map(|value| std::str::from_utf8(value).unwrap());
+        let isp = |row: &'static str| isp(&Columns::new(row.as_bytes())).map(|value| std::str::from_utf8(value).unwrap());
         assert_eq!(isp(r#"{"ISP":"a"}"#), Some(r#""a""#));
         assert_eq!(isp(r#"{"Isp":"b"}"#), Some(r#""b""#));
         assert_eq!(isp(r#"{"Isp":"b","ISP":"a"}"#), Some(r#""a""#));
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn lists_are_read_in_both_spellings() {
         let row = br#"{"a":"InitialAccess, Exfiltration","b":"[\"T1078\",\"T1048\"]","c":""}"#;
-        let columns = Columns::of(row);
+        let columns = Columns::new(row);
         assert_eq!(items(&columns, "a"), ["InitialAccess", "Exfiltration"]);
         assert_eq!(items(&columns, "b"), ["T1078", "T1048"]);
         assert!(items(&columns, "c").is_empty());

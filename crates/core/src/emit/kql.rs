@@ -119,7 +119,7 @@ fn number(activity: &[u8], id: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns the value of the last member with this name.
 fn member(object: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let found = members(object).filter(|member| json::says(member.key, name)).last()?;
+    let found = members(object).filter(|member| json::key_is(member.key, name)).last()?;
     Some(found.value.to_vec())
 }
 

@@ -17,7 +17,7 @@ pub(super) fn write(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |event| {
         match record.output {
             Output::Row(row) => match record.activity {
-                Some(activity) => write_activity(record, row, &Columns::of(activity), event),
+                Some(activity) => write_activity(record, row, &Columns::new(activity), event),
                 None => write_retraction(record, row, event),
             },
             Output::Summary(summary) => write_finding(record, summary, event),
@@ -177,7 +177,7 @@ fn write_retraction(record: &OutputRecord<'_>, row: &Row, event: &mut Object<'_>
 }
 
 fn write_finding(record: &OutputRecord<'_>, summary: &Summary, event: &mut Object<'_>) {
-    let alert = Columns::of(record.alert.unwrap_or_default());
+    let alert = Columns::new(record.alert.unwrap_or_default());
     let activity = match summary {
         Summary { op: Op::Delete, .. } => (3, "Close"),
         summary if summary.result.revision <= 1 => (1, "Create"),
@@ -192,7 +192,7 @@ fn write_finding(record: &OutputRecord<'_>, summary: &Summary, event: &mut Objec
         }
     }
     match summary.op {
-        Op::Upsert => write_severity(Severity::of(&alert), event),
+        Op::Upsert => write_severity(Severity::new(&alert), event),
         // A rule with a severity threshold must not count a retraction.
         Op::Delete => write_severity(Severity::Informational, event),
     }
@@ -265,7 +265,7 @@ fn write_finding_info(record: &OutputRecord<'_>, summary: &Summary, alert: &Colu
     }
     info.plain("related_events_count", summary.result.activities);
     info.list("related_events", &summary.related, |related, event| {
-        let (activity_id, name) = kind(&Columns::of(&related.row));
+        let (activity_id, name) = kind(&Columns::new(&related.row));
         event.text(
             "uid",
             super::pair_id(&summary.alert, &summary.key, related.activity, record.links),

@@ -83,7 +83,7 @@ impl Joiner {
                 let mut keys: Vec<&Key> = several.iter().collect();
                 // The row is stored under the key whose link has the longest retention, so that nothing that refers to
                 // it is kept longer.
-                keys.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
+                keys.sort_by_key(|key| std::cmp::Reverse(self.retention.for_link(key.link).unwrap_or(Duration::MAX)));
                 keys.into_iter().try_for_each(|key| self.under(key, &mut storing, txn))?;
             }
         }
@@ -94,7 +94,7 @@ impl Joiner {
                     txn.put(Table::Meta, keys::day(day), Vec::new());
                 }
             }
-            StoreOutcome::Known(link) => self.counts.of(link).redelivered_activities += 1,
+            StoreOutcome::Known(link) => self.counts.for_link(link).redelivered_activities += 1,
             StoreOutcome::Expired => {}
         }
         Ok(())
@@ -103,14 +103,14 @@ impl Joiner {
     fn under<'a, B: Backend>(&mut self, key: &'a Key, storing: &mut Storing<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let activity = storing.activity;
         if activity.time < self.cutoff(key.link) {
-            self.counts.of(key.link).expired_activities += 1;
+            self.counts.for_link(key.link).expired_activities += 1;
             return Ok(());
         }
         if !storing.put(key, txn)? {
-            self.counts.of(key.link).duplicate_activities += 1;
+            self.counts.for_link(key.link).duplicate_activities += 1;
             return Ok(());
         }
-        self.counts.of(key.link).activities += 1;
+        self.counts.for_link(key.link).activities += 1;
         if self.closed_windows.any_after(key, activity.time, txn)? {
             self.work.push_back(Step::Late(Late {
                 key: key.clone(),
@@ -179,7 +179,7 @@ impl Joiner {
             activity: late.activity,
             time: late.time,
         }));
-        let counts = self.counts.of(late.key.link);
+        let counts = self.counts.for_link(late.key.link);
         counts.late_activities += 1;
         counts.upserts += 1;
         Ok(())

@@ -132,7 +132,7 @@ impl Joiner {
 
     /// Counts a version only in partitions that own a key, because the other partitions get every version too.
     fn count(&mut self, link: LinkId, relation: Relation, is_empty: bool) {
-        let counts = self.counts.of(link);
+        let counts = self.counts.for_link(link);
         match relation {
             Relation::Expired => counts.expired_alerts += 1,
             Relation::Stale => counts.stale_alerts += 1,
@@ -194,7 +194,7 @@ impl Joiner {
     }
 
     pub(super) fn new_result(&mut self, link: LinkId, closed_by: ClosedBy) -> CloseResult {
-        self.counts.of(link).closed += 1;
+        self.counts.for_link(link).closed += 1;
         CloseResult {
             closed_by,
             closed_at: self.wall(),

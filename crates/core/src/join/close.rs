@@ -149,7 +149,7 @@ impl Joiner {
         result.revision += 1;
         if result.activities > 0 {
             if result.revision == 1 {
-                self.counts.of(alert.link).matched += 1;
+                self.counts.for_link(alert.link).matched += 1;
             }
             result.ever_matched = true;
         }

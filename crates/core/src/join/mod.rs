@@ -115,7 +115,7 @@ pub struct CountsByLink(Vec<Counts>);
 
 impl CountsByLink {
     /// The counts of a link.
-    fn of(&mut self, link: LinkId) -> &mut Counts {
+    fn for_link(&mut self, link: LinkId) -> &mut Counts {
         let place = usize::from(link.0);
         if self.0.len() <= place {
             self.0.resize(place + 1, Counts::default());
@@ -362,7 +362,7 @@ impl Joiner {
     /// Returns the time before which a link never reads: the greatest watermark that activities have moved, less the
     /// link's retention.
     pub fn cutoff(&self, link: LinkId) -> EventTime {
-        match (self.progress.evicted, self.retention.of(link)) {
+        match (self.progress.evicted, self.retention.for_link(link)) {
             (Some(watermark), Some(retention)) => watermark.minus(retention),
             _ => EventTime::MIN,
         }

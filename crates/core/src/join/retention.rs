@@ -34,7 +34,7 @@ impl Retention {
     }
 
     /// Returns how long a link keeps activities; `None` means forever.
-    pub fn of(&self, link: LinkId) -> Option<Duration> {
+    pub fn for_link(&self, link: LinkId) -> Option<Duration> {
         self.shorter(link).or(self.all)
     }
 

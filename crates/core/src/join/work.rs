@@ -177,7 +177,7 @@ impl Joiner {
     /// Counts the emitted pairs, and updates the alert's result under the key accordingly, unless the alert no longer
     /// has that key.
     fn rows_sent<B: Backend>(&mut self, rows: &AlertPairs, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let counts = self.counts.of(rows.key.link);
+        let counts = self.counts.for_link(rows.key.link);
         match rows.op {
             Op::Upsert => counts.upserts += rows.sent.count,
             Op::Delete => counts.deletes += rows.sent.count,

@@ -18,5 +18,5 @@ mod text;
 
 pub use canonical::{Canonical, TooDeep};
 pub use index::{Index, NotJson};
-pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, says, string_values};
+pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, key_is, members, string_values};
 pub use text::{compact, one_line, unescape, unescape_into, write_string};

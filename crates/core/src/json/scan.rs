@@ -63,15 +63,15 @@ impl<'a> Member<'a> {
 
 /// Returns whether the string literal `key` equals `name` after unescaping.
 #[inline]
-pub fn says(key: &[u8], name: &[u8]) -> bool {
+pub fn key_is(key: &[u8], name: &[u8]) -> bool {
     match (key.get(1), name.first()) {
         // Most keys differ in the first byte.
         (Some(byte), Some(wanted)) if byte != wanted && *byte != b'\\' => false,
-        _ => says_all(key, name),
+        _ => key_is_escaped(key, name),
     }
 }
 
-fn says_all(key: &[u8], name: &[u8]) -> bool {
+fn key_is_escaped(key: &[u8], name: &[u8]) -> bool {
     let Some(inner) = key.get(1..key.len().saturating_sub(1)) else {
         return false;
     };

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     fn config(text: &str) -> Config {
-        Config::of_text("test", text, std::iter::empty()).unwrap()
+        Config::from_text("test", text, std::iter::empty()).unwrap()
     }
 
     fn facts(partitions: u32, settings: &[(&str, &str)]) -> Facts {

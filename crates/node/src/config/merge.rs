@@ -31,7 +31,7 @@ pub(super) fn merge(file: Option<(&str, &str)>, environment: &BTreeMap<String, S
     let mut used = BTreeSet::new();
     let file = match file.map(|(name, text)| parse(name, text)) {
         Some(Ok(table)) => {
-            let mut layer = Raw::of_table(table, &Origin::File, errors);
+            let mut layer = Raw::from_table(table, &Origin::File, errors);
             interpolate(&mut layer, environment, &mut used, errors);
             layer
         }
@@ -57,7 +57,7 @@ pub(super) fn merge(file: Option<(&str, &str)>, environment: &BTreeMap<String, S
 
 fn built_in(name: &str, text: &str, errors: &mut Errors) -> Raw {
     match parse(name, text) {
-        Ok(table) => Raw::of_table(table, &Origin::BuiltIn, errors),
+        Ok(table) => Raw::from_table(table, &Origin::BuiltIn, errors),
         Err(error) => {
             errors.push(error);
             Raw::default()

@@ -263,7 +263,7 @@ impl Config {
 
     /// Loads the configuration from a file that has already been read, given its name, for errors, and its text. Fails
     /// with all errors.
-    pub fn of_text(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
+    pub fn from_text(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
         build::config(Some((name, text)), &environment.collect())
     }
 

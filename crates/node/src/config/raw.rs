@@ -187,7 +187,7 @@ pub(super) struct Raw(pub(super) BTreeMap<String, Setting>);
 
 impl Raw {
     /// Returns the settings of a TOML document. Unknown keys and values of the wrong type are omitted and reported.
-    pub(super) fn of_table(table: Table, origin: &Origin, errors: &mut Errors) -> Self {
+    pub(super) fn from_table(table: Table, origin: &Origin, errors: &mut Errors) -> Self {
         let mut raw = Self::default();
         for (section, value) in table {
             let keys_begin = format!("{section}.");

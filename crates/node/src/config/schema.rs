@@ -245,7 +245,7 @@ mod tests {
             count += 1;
             let (section, key) = path.split_once('.').unwrap();
             let text = format!("[{section}]\n{key} = \"no such word\"\n");
-            let errors = Config::of_text("file", &text, std::iter::empty()).unwrap_err().to_string();
+            let errors = Config::from_text("file", &text, std::iter::empty()).unwrap_err().to_string();
             let all: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
             let expected = format!("; use {}", all.join(" or "));
             assert!(errors.ends_with(&expected), "{path}: {errors}");

@@ -218,7 +218,7 @@ mod tests {
     fn a_closed_connection_suggests_what_the_listener_may_expect() {
         let message_for = |more: &str, reason: &str| {
             let text = format!("[kafka.properties]\n{more}");
-            let probe = AdminProbe::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
+            let probe = AdminProbe::new(&Config::from_text("test", &text, std::iter::empty()).unwrap());
             probe.log(
                 RDKafkaLogLevel::Info,
                 "FAIL",

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     fn problems_of(text: &str) -> Vec<String> {
-        let config = Config::of_text("test", text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::from_text("test", text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
         problems(&config)
     }
 

@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     fn config(more: &str) -> Config {
-        Config::of_text("test", more, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"))
+        Config::from_text("test", more, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     /// Counts how often the producer's threads woke up.

@@ -78,7 +78,7 @@ mod tests {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
         let text = format!("kafka.bootstrap_servers = \"{}\"", cluster.bootstrap_servers());
-        let config = Config::of_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::from_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
         let producer: BaseProducer = clients::producer(&config, "test", "0", None, DefaultProducerContext).unwrap();
         let record = BaseRecord::<[u8], [u8]>::to("t").partition(0).payload(b"v");
         producer.send(record).map_err(|(error, _)| error).unwrap();

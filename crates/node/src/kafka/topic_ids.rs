@@ -44,7 +44,7 @@ impl TopicIds {
     }
 
     /// Returns the id of a topic. Brokers before Kafka 2.8 report none.
-    pub fn of(&self, topic: &str) -> Option<String> {
+    pub fn get(&self, topic: &str) -> Option<String> {
         self.lock().get(topic).map(|ids| ids.known.clone())
     }
 
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_first_id_is_stored_and_a_change_is_reported() {
         let ids = TopicIds::default();
-        assert_eq!(ids.of("a.b"), None);
+        assert_eq!(ids.get("a.b"), None);
         assert_eq!(ids.update("METADATA", FIRST), None);
         assert_eq!(
             ids.update("METADATA", FIRST),
@@ -95,11 +95,11 @@ mod tests {
             "a broker may describe a topic several times"
         );
         assert_eq!(ids.update("METADATA", AGAIN), Some("a.b"));
-        assert_eq!(ids.of("a.b").as_deref(), Some("7FkWwMW/Q+GAYuNBBJf+tg"));
+        assert_eq!(ids.get("a.b").as_deref(), Some("7FkWwMW/Q+GAYuNBBJf+tg"));
         assert!(!ids.is_renewed("a.b"));
         ids.renew("a.b");
         assert!(ids.is_renewed("a.b"));
-        assert_eq!(ids.of("a.b").as_deref(), Some("2MUdk30JSPmte2BaGIgmZg"));
+        assert_eq!(ids.get("a.b").as_deref(), Some("2MUdk30JSPmte2BaGIgmZg"));
         assert_eq!(ids.update("METADATA", AGAIN), None);
     }
 
@@ -113,7 +113,7 @@ mod tests {
             ("TOPBRK", FIRST),
         ] {
             assert_eq!(ids.update(facility, line), None);
-            assert_eq!(ids.of("a.b"), None);
+            assert_eq!(ids.get("a.b"), None);
         }
     }
 }

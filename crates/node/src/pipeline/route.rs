@@ -464,7 +464,7 @@ impl<'c> Route<'c> {
             let mut element = list.add_partition(&topic, partition);
             // Only an invalid offset fails.
             drop(element.set_offset(Offset::Offset(position)));
-            if let Some(id) = ids.of(&topic) {
+            if let Some(id) = ids.get(&topic) {
                 element.set_metadata(id);
             }
         }

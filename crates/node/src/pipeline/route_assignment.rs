@@ -119,7 +119,7 @@ impl RouteContext {
     /// Returns whether a position that was committed with this topic id belongs to another topic.
     fn is_another(&self, topic: &str, committed: &str) -> bool {
         // Positions have no id if an earlier version committed them or the broker reports none.
-        !committed.is_empty() && self.ids.of(topic).is_some_and(|id| id != committed)
+        !committed.is_empty() && self.ids.get(topic).is_some_and(|id| id != committed)
     }
 
     /// Returns the names of the input topics in one string.
@@ -387,7 +387,7 @@ mod tests {
         let text = format!(
             "application.id = \"{group}\"\nkafka.bootstrap_servers = \"{servers}\"\n[kafka.properties]\n\"session.timeout.ms\" = 3000"
         );
-        let config = Config::of_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::from_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
         let metrics = Arc::new(Metrics::new(Links::query(Default::default())).unwrap());
         let consumer = clients::input_consumer(&config, "route", name, RouteContext::new(&config, metrics)).unwrap();
         let consumer = InputConsumer::new(consumer);

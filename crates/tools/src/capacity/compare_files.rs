@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::capacity::compare::{Line, compare, differences};
 use crate::capacity::result::{Report, SCHEMA};
 use crate::open;
-use crate::term::{Failure, tell};
+use crate::term::{Failure, print_line};
 
 /// Maximum size of a result file, in bytes. A search that takes a day writes a few MiB.
 const MAX_FILE: usize = 64 << 20;
@@ -24,10 +24,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (a, b) = (read(&args.a)?, read(&args.b)?);
     for difference in differences(&a, &b) {
-        tell(&format!("note: {difference}"));
+        print_line(&format!("note: {difference}"));
     }
     for line in table(&args.a, &args.b, &compare(&a, &b)) {
-        tell(&line);
+        print_line(&line);
     }
     Ok(())
 }

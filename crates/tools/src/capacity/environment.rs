@@ -81,7 +81,7 @@ impl Environment {
                 "the configuration has a [tenants] table, but the traffic of a capacity test has one tenant; use a configuration without it",
             ));
         }
-        let delivery = options.delivery.unwrap_or(Mode::of(named.output.delivery));
+        let delivery = options.delivery.unwrap_or(Mode::from_delivery(named.output.delivery));
         let variables = variables(id, servers, delivery, &folder, named.output.summary_topic.is_some());
         let environment = config::environment().chain(variables.clone());
         let config = Config::load(Some(&file), environment).map_err(Failure::usage)?;

@@ -50,7 +50,7 @@ impl Trend {
     /// The lag counts as growing if it grows by more than the noise around the line over the whole hold, and by more
     /// than half a percent of the rate: a single high sample near the end is not a trend, while every hold detects a
     /// processor that is 1 % too slow.
-    pub fn of(samples: &[(f64, f64)], rate: f64) -> Self {
+    pub fn new(samples: &[(f64, f64)], rate: f64) -> Self {
         let line = Line::through(samples);
         let lasts = match (samples.first(), samples.last()) {
             (Some(first), Some(last)) if last.0 > first.0 => last.0 - first.0,
@@ -97,22 +97,22 @@ mod tests {
     #[test]
     fn noise_is_no_trend_but_a_processor_that_is_one_percent_too_slow_is() {
         for amplitude in [0.0, 100.0, 2_000.0] {
-            let trend = Trend::of(&samples(0.0, amplitude), 50_000.0);
+            let trend = Trend::new(&samples(0.0, amplitude), 50_000.0);
             assert!(!trend.grows(), "{amplitude}: {trend:?}");
-            let trend = Trend::of(&samples(500.0, amplitude), 50_000.0);
+            let trend = Trend::new(&samples(500.0, amplitude), 50_000.0);
             assert!(trend.grows(), "{amplitude}: {trend:?}");
         }
     }
 
     #[test]
     fn a_shrinking_lag_does_not_grow() {
-        assert!(!Trend::of(&samples(-400.0, 300.0), 50_000.0).grows());
+        assert!(!Trend::new(&samples(-400.0, 300.0), 50_000.0).grows());
     }
 
     #[test]
     fn a_sawtooth_is_noise() {
         let tooth = |number: u32| (f64::from(number) / 4.0, f64::from(number % 20) * 500.0);
-        let trend = Trend::of(&(0..80).map(tooth).collect::<Vec<_>>(), 50_000.0);
+        let trend = Trend::new(&(0..80).map(tooth).collect::<Vec<_>>(), 50_000.0);
         assert!(!trend.grows(), "{trend:?}");
     }
 }

@@ -44,7 +44,7 @@ use crate::clock;
 use crate::shutdown::Shutdown;
 use crate::sink::file::{Guard, Output};
 use crate::source::file::FileSource;
-use crate::term::{Failure, logging, say, signals};
+use crate::term::{Failure, eprint_line, logging, signals};
 use crate::words::{counted, grouped};
 use environment::{Environment, OUT_OF_ORDERNESS};
 use options::{Mode, Options, Shape};
@@ -194,7 +194,7 @@ fn trials(context: &TestContext<'_>) -> TestOutcome {
 /// Warms up the broker with a load that does not count. Returns why that failed, if it did.
 fn warm_up(context: &TestContext<'_>, outcome: &mut TestOutcome, progress: &mut Progress) -> Option<Failure> {
     let (options, rate) = context.options.warming()?;
-    say(&format!(
+    eprint_line(&format!(
         "Warming up the broker for {} (--broker-warm-up); this does not count.",
         crate::words::duration(context.options.broker_warm_up)
     ));
@@ -239,7 +239,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
             "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; pass files to --recording in a format that correlate reads",
         )),
         used => {
-            say(&format!("Templates: {}.", counted(used as u64, "recorded record")));
+            eprint_line(&format!("Templates: {}.", counted(used as u64, "recorded record")));
             Ok(pool)
         }
     }
@@ -247,7 +247,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
 
 fn introduce(options: &Options, context: &TestContext<'_>) {
     let processors = counted(options.instances.into(), "processor");
-    say(&format!(
+    eprint_line(&format!(
         "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and then measures for {}.",
         options.shape.word(),
         context.record_size,
@@ -255,13 +255,13 @@ fn introduce(options: &Options, context: &TestContext<'_>) {
         crate::words::duration(options.hold()),
     ));
     if !options.embedded {
-        say(&format!(
+        eprint_line(&format!(
             "Topics and groups are its own: their names begin with {}.",
             context.name
         ));
     }
     if options.embedded {
-        say(
+        eprint_line(
             "The embedded broker keeps 5 MiB per partition, and a trial fails when half of that is unread; for reliable figures, use a real broker.",
         );
     }
@@ -281,7 +281,9 @@ fn settings(context: &TestContext<'_>, outcome: &TestOutcome) -> Settings {
                 .unwrap_or_default(),
         },
         instances: usize::from(options.instances),
-        delivery: config.map_or("", |config| Mode::of(config.output.delivery).word()).to_owned(),
+        delivery: config
+            .map_or("", |config| Mode::from_delivery(config.output.delivery).word())
+            .to_owned(),
         seed: options.seed,
         records: if names.is_empty() {
             "generated".to_owned()
@@ -349,7 +351,7 @@ impl Files {
 
 fn conclude(options: &Options, report: &Report) {
     if report.interrupted {
-        say("\nThe test was interrupted; the report contains the results so far.");
+        eprint_line("\nThe test was interrupted; the report contains the results so far.");
     }
     if let Some(SearchResult {
         rate,
@@ -365,7 +367,7 @@ fn conclude(options: &Options, report: &Report) {
         } else {
             " (no higher rate failed: raise --most)"
         };
-        say(&format!(
+        eprint_line(&format!(
             "\nSustained: {} records/s{bound}. Median of {}, {} to {}.",
             number(rate),
             counted(runs as u64, "run"),
@@ -373,7 +375,7 @@ fn conclude(options: &Options, report: &Report) {
             number(high)
         ));
     }
-    say(&format!(
+    eprint_line(&format!(
         "Report: {}, figures: {}.",
         options.html.display(),
         options.json.display()
@@ -414,8 +416,8 @@ fn clean(context: &TestContext<'_>, environments: &[Environment]) {
     /// A member that has ended counts for 15 s.
     const GROUP_TIMEOUT: Duration = Duration::from_secs(17);
     if context.options.keep {
-        say(&format!("State and logs are in {}.", context.folder.display()));
-        say(&format!("Topics and consumer groups begin with {}.", context.name));
+        eprint_line(&format!("State and logs are in {}.", context.folder.display()));
+        eprint_line(&format!("Topics and consumer groups begin with {}.", context.name));
         return;
     }
     let began = clock::start();
@@ -428,7 +430,7 @@ fn clean(context: &TestContext<'_>, environments: &[Environment]) {
         context.shutdown.sleep(Duration::from_secs(1));
     }
     if !left.is_empty() {
-        say(&format!(
+        eprint_line(&format!(
             "warning: some consumer groups of the test could not be deleted; their names begin with {}",
             context.name
         ));

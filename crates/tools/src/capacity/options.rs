@@ -143,7 +143,7 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) fn of(delivery: Delivery) -> Self {
+    pub(super) fn from_delivery(delivery: Delivery) -> Self {
         match delivery {
             Delivery::AtLeastOnce => Self::AtLeastOnce,
             Delivery::ExactlyOnce => Self::ExactlyOnce,
@@ -261,7 +261,7 @@ impl Options {
             Shape::Spike => schedule::Shape::Spike(self.spike),
             _ => schedule::Shape::Constant,
         };
-        LoadSchedule::of_shape(shape, rate, self.warm_up, self.hold())
+        LoadSchedule::with_shape(shape, rate, self.warm_up, self.hold())
     }
 
     pub(super) fn stress(&self) -> Stress {

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::capacity::result::{Sample, Step};
 use crate::capacity::verdict;
-use crate::term::say;
+use crate::term::eprint_line;
 use crate::words::{counted, grouped};
 
 /// Shows the progress of the test.
@@ -80,7 +80,7 @@ impl Progress {
                 counted(step.answer.repeated, "row")
             ));
         }
-        self.bar.suspend(|| say(&line));
+        self.bar.suspend(|| eprint_line(&line));
     }
 
     pub(super) fn done(&self) {

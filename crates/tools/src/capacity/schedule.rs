@@ -95,7 +95,7 @@ impl LoadSchedule {
     }
 
     /// Creates a schedule of `rate` with the course of `shape`: a warm-up, followed by the hold, which counts.
-    pub fn of_shape(shape: Shape, rate: f64, warm_up: Duration, hold: Duration) -> Self {
+    pub fn with_shape(shape: Shape, rate: f64, warm_up: Duration, hold: Duration) -> Self {
         let even = |lasts, rate| Piece {
             lasts,
             from: rate,
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_constant_rate_is_even() {
-        let schedule = LoadSchedule::of_shape(Shape::Constant, 1_000.0, SECOND, 2 * SECOND);
+        let schedule = LoadSchedule::with_shape(Shape::Constant, 1_000.0, SECOND, 2 * SECOND);
         assert_eq!(schedule.total(), 3_000);
         assert_eq!(schedule.time_of(0), Some(Duration::ZERO));
         assert_eq!(schedule.time_of(1_500), Some(Duration::from_millis(1_500)));
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn times_never_go_back_and_agree_with_what_is_due_in_every_shape() {
         for shape in [Shape::Constant, Shape::Ramp, Shape::Spike(3.0)] {
-            let schedule = LoadSchedule::of_shape(shape, 2_000.0, SECOND, 6 * SECOND);
+            let schedule = LoadSchedule::with_shape(shape, 2_000.0, SECOND, 6 * SECOND);
             let mut last = Duration::ZERO;
             for number in 0..schedule.total() {
                 let time = schedule.time_of(number).unwrap();
@@ -197,11 +197,11 @@ mod tests {
 
     #[test]
     fn a_ramp_reaches_its_rate_and_a_spike_falls_back() {
-        let ramp = LoadSchedule::of_shape(Shape::Ramp, 1_000.0, Duration::ZERO, 10 * SECOND);
+        let ramp = LoadSchedule::with_shape(Shape::Ramp, 1_000.0, Duration::ZERO, 10 * SECOND);
         assert!((ramp.rate_at(Duration::ZERO) - 100.0).abs() < 1e-6);
         assert!((ramp.rate_at(5 * SECOND) - 550.0).abs() < 1e-6);
         assert_eq!(ramp.total(), 5_500);
-        let spike = LoadSchedule::of_shape(Shape::Spike(3.0), 1_000.0, Duration::ZERO, 6 * SECOND);
+        let spike = LoadSchedule::with_shape(Shape::Spike(3.0), 1_000.0, Duration::ZERO, 6 * SECOND);
         let rates: Vec<f64> = (0..6).map(|second| spike.rate_at(SECOND * second)).collect();
         assert_eq!(rates, [1_000.0, 1_000.0, 3_000.0, 1_000.0, 1_000.0, 1_000.0]);
     }

@@ -23,7 +23,7 @@ pub struct Template {
 impl Template {
     /// Creates a template from a generated or recorded message with one activity. Returns `None` for a batch, an alert,
     /// a record of another table, or an activity without a time.
-    pub fn of(message: &[u8]) -> Option<Self> {
+    pub fn parse(message: &[u8]) -> Option<Self> {
         let whole: Value = serde_json::from_slice(message).ok()?;
         let row = whole.get("properties").unwrap_or(&whole);
         let event = opened(row.get("RawEventData")?)?;
@@ -68,7 +68,7 @@ impl Template {
     /// no correlation id, or one that is spelled in more than one way.
     pub fn with_key(&self, key: &str) -> Option<Self> {
         let bytes = replaced(&self.bytes, self.key.as_deref()?, key);
-        let template = Self::of(&bytes)?;
+        let template = Self::parse(&bytes)?;
         (template.key.as_deref() == Some(key)).then_some(template)
     }
 
@@ -161,15 +161,15 @@ impl Pool {
     pub fn generated(seed: u64, policies: usize, size: usize) -> Self {
         let made = (0..PLAIN).filter_map(|number| {
             let kind = ORDINARY.get(number as usize % ORDINARY.len()).copied();
-            Template::of(&generated(seed, number, kind?, None, size))
+            Template::parse(&generated(seed, number, kind?, None, size))
         });
         let plain = made.collect();
-        let policies: Vec<Policy> = (0..policies).map(|number| Policy::of(seed, number)).collect();
+        let policies: Vec<Policy> = (0..policies).map(|number| Policy::new(seed, number)).collect();
         let of_policy = |(at, policy): (usize, &Policy)| {
             let numbers = (0..OF_POLICY).map(|number| PLAIN + (at * OF_POLICY + number) as u64);
             let kinds = numbers.zip(MATCHING);
             kinds
-                .filter_map(|(number, kind)| Template::of(&generated(seed, number, kind, Some(policy), size)))
+                .filter_map(|(number, kind)| Template::parse(&generated(seed, number, kind, Some(policy), size)))
                 .collect()
         };
         let keyed = policies.iter().enumerate().map(of_policy).collect();
@@ -193,7 +193,7 @@ impl Pool {
     /// how many records could be used.
     pub fn record(&mut self, messages: impl Iterator<Item = Vec<u8>>) -> usize {
         let (keyed, plain): (Vec<Template>, Vec<Template>) = messages
-            .flat_map(|message| records(&message).into_iter().filter_map(Template::of).collect::<Vec<_>>())
+            .flat_map(|message| records(&message).into_iter().filter_map(Template::parse).collect::<Vec<_>>())
             .partition(|template| template.key.is_some());
         let used = keyed.len() + plain.len();
         if !plain.is_empty() {
@@ -228,12 +228,12 @@ const MATCHING: [Act; OF_POLICY] = [Act::AlertTriggered, Act::FileDownloaded, Ac
 fn generated(seed: u64, number: u64, act: Act, policy: Option<&Policy>, size: usize) -> Vec<u8> {
     // The time is not on a whole second: a time with all its digits has the same format everywhere.
     let time = EventTime::from_ticks(EventTime::FIRST.ticks() + 3_000_000 * TICKS_PER_SECOND + 1_234_567);
-    let (tenant, account) = (Tenant::of(seed), Account::member(seed, number % 500));
+    let (tenant, account) = (Tenant::new(seed), Account::member(seed, number % 500));
     let deed = Deed {
         policy,
         cid: Presence::Present,
         size: Some(size),
-        ..Deed::of(seed.wrapping_mul(1 << 32).wrapping_add(number), time, act, &account, &tenant)
+        ..Deed::new(seed.wrapping_mul(1 << 32).wrapping_add(number), time, act, &account, &tenant)
     };
     let delivery = Delivery {
         form: Form::Streaming,
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_recorded_message_keeps_everything_but_time_id_and_key() {
         let recorded = br#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2024-01-02 03:04:05\",\"Id\":\"11111111-2222-3333-4444-555555555555\",\"Data\":\"{\\\"cid\\\":\\\"p-7\\\"}\"}"}"#;
-        let template = Template::of(recorded).unwrap();
+        let template = Template::parse(recorded).unwrap();
         assert_eq!(template.key(), Some("p-7"));
         let mut other = template.with_key("another-key").unwrap();
         let message = String::from_utf8(other.message(at(), 9).to_vec()).unwrap();
@@ -321,7 +321,7 @@ mod tests {
             r#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2026-03-01T10:00:00.0000001Z\",\"Id\":\"11111111-2222-3333-4444-000000000009\",\"Data\":\"{\\\"cid\\\":\\\"another-key\\\"}\"}"}"#
         );
         for other in ["[]", "{\"SystemAlertId\":\"a\"}", "no json", "{\"RawEventData\":{}}"] {
-            assert_eq!(Template::of(other.as_bytes()), None);
+            assert_eq!(Template::parse(other.as_bytes()), None);
         }
     }
 

@@ -98,7 +98,7 @@ impl Traffic {
     /// Creates traffic that begins at this event time.
     pub fn new(schedule: LoadSchedule, pool: Pool, mix: Mix, begin: EventTime) -> Self {
         Self {
-            tenant: Tenant::of(mix.seed),
+            tenant: Tenant::new(mix.seed),
             accounts: (0..40).map(|number| Account::member(mix.seed, number)).collect(),
             number: 0,
             alert_number: 0,
@@ -329,7 +329,7 @@ mod tests {
 
     fn traffic(mix: Mix) -> Traffic {
         let second = Duration::from_secs(1);
-        let schedule = LoadSchedule::of_shape(Shape::Constant, 2_000.0, second, 3 * second);
+        let schedule = LoadSchedule::with_shape(Shape::Constant, 2_000.0, second, 3 * second);
         let begin = EventTime::from_date(2026, 3, 1, 0).unwrap();
         Traffic::new(schedule, Pool::generated(5, 6, 1_500), mix, begin)
     }

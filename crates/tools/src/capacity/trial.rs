@@ -80,7 +80,7 @@ impl TestContext<'_> {
         if !self.options.keep
             && let Err(failure) = environment.delete()
         {
-            crate::term::say(&format!("warning: {}", failure.message));
+            crate::term::eprint_line(&format!("warning: {}", failure.message));
         }
         Ok((step?, environment))
     }
@@ -444,7 +444,7 @@ impl Trial<'_> {
     /// Returns the trial with its results.
     fn finish_step(mut self, received: &Received, is_judged: bool, processors: &mut Processors<'_>) -> Step {
         let options = self.context.options;
-        let repeats = match Mode::of(self.environment.config.output.delivery) {
+        let repeats = match Mode::from_delivery(self.environment.config.output.delivery) {
             Mode::AtLeastOnce => Repeats::Allowed,
             Mode::ExactlyOnce => Repeats::Forbidden,
         };

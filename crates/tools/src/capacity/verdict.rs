@@ -20,7 +20,7 @@ pub enum Stress {
 pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
     let held: Vec<Sample> = in_hold(step).copied().collect();
     let lag: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.lag())).collect();
-    step.lag = Trend::of(&lag, step.offered);
+    step.lag = Trend::new(&lag, step.offered);
     step.lag_max = lag.iter().fold(0.0, |max, (_, lag)| lag.max(max));
     let memory = held.iter().filter_map(|sample| Some((sample.at, sample.memory? as f64)));
     let memory: Vec<(f64, f64)> = memory.collect();
@@ -64,7 +64,7 @@ fn too_slow(step: &Step, held: &[Sample], limits: Limits) -> Vec<String> {
         failures.push(format!("the lag grew by {:.0} records/s", step.lag.slope));
         // The lag counts from the schedule, and the processor is not responsible for messages that were not sent.
         let unsent: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.unsent)).collect();
-        if Trend::of(&unsent, step.offered).grows() {
+        if Trend::new(&unsent, step.offered).grows() {
             failures
                 .push("the driver or the broker could not keep to the schedule: this is not the processor's limit".to_owned());
         }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{is_standard, say};
+use super::{eprint_line, is_standard};
 use crate::check::hints::Kind;
 use crate::check::sample::Sample;
 use crate::config::Config;
@@ -74,7 +74,7 @@ pub(super) fn report(inputs: &[PathBuf], buffered: &BufferedInput, config: &Conf
             Kind::Doubt => "warning",
             Kind::Keys | Kind::Reason => "hint",
         };
-        say(&format!("{label}: {}", hint.text));
+        eprint_line(&format!("{label}: {}", hint.text));
     }
 }
 

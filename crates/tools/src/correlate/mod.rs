@@ -24,10 +24,10 @@ use crate::sink::file::{self as sink, Guard, Output, Target};
 use crate::source::CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
 use crate::store::{Backend, Shared, Spilling, State};
-use crate::term::{Failure, configuration, is_standard, logging, report_unfinished, say, signals};
+use crate::term::{Failure, configuration, eprint_line, is_standard, logging, report_unfinished, signals};
 use crate::words::{counted, grouped};
 use hints::BufferedInput;
-use local::{Local, Means, Next, Scanner, Stream, Totals, ordered};
+use local::{Local, Next, Resources, Scanner, Stream, Totals, ordered};
 
 /// What to join and where the output goes.
 #[derive(clap::Args, Clone, Debug)]
@@ -172,7 +172,7 @@ fn join(args: &Args, config: &Config, run: RunContext<'_>) -> Result<Option<Tota
     let folder = folder.map_err(Error::Temporary)?;
     // Half of the memory is for activities that may join, and half for the state of the join, in memory or in RocksDB.
     let memory = usize::try_from(config.state.memory / 2).unwrap_or(usize::MAX);
-    let resources = Means {
+    let resources = Resources {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         memory,
         folder: folder.path().to_owned(),
@@ -187,7 +187,7 @@ fn spilling_backend(folder: &TempDir, memory: usize) -> impl Backend + use<> {
 
 fn join_with_backend<B: Backend>(
     backend: B,
-    resources: Means,
+    resources: Resources,
     args: &Args,
     config: &Config,
     run: RunContext<'_>,
@@ -350,7 +350,7 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
         count => format!(", {} ignored", grouped(count)),
     };
     let rate = records as f64 / took.as_secs_f64().max(0.001);
-    say(&format!(
+    eprint_line(&format!(
         "{} ({} with a key, {} of those duplicates{unreadable}), {}, {} of other tables{}{ignored}; {}; {}{}; {:.1} s, {} records/s",
         counted(activities, "activity"),
         grouped(totals.keyed),
@@ -365,29 +365,29 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
         grouped(rate as u64),
     ));
     if dead_letters > 0 && args.dead_letters.is_none() {
-        say("warning: records that could not be used were left out; --dead-letters FILE saves them, with the reason");
+        eprint_line("warning: records that could not be used were left out; --dead-letters FILE saves them, with the reason");
     }
     if totals.unreadable > 0 {
-        say(&format!(
+        eprint_line(&format!(
             "warning: RawEventData contains no JSON object in {}, so they have no correlation id: find out what truncates or rewrites it",
             counted(totals.unreadable, "activity")
         ));
     }
     if let Some(sentence) = traffic::cut_keys(totals.cut_keys) {
-        say(&format!("warning: {sentence}"));
+        eprint_line(&format!("warning: {sentence}"));
     }
     report_unfinished(
         &totals.unfinished,
         "the record was skipped; run again when the file is complete",
     );
     if totals.empty_windows > 0 {
-        say(&format!(
+        eprint_line(&format!(
             "warning: EndTime <= StartTime in {}, which matches nothing with these bounds; [correlation] bounds = \"inclusive\", or before and after, include activities at or around these times",
             counted(totals.empty_windows, "alert version")
         ));
     }
     if totals.second_tenant > 0 {
-        say(
+        eprint_line(
             "warning: the input contains records of more than one tenant, but there is no [tenants] table: alerts of one may be joined with activities of another",
         );
     }

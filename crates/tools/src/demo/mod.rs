@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
 use crate::shutdown::Shutdown;
-use crate::term::{Failure, logging, out, say, signals};
+use crate::term::{Failure, eprint_line, logging, out, signals};
 
 /// How long to show it.
 #[derive(clap::Args, Debug)]
@@ -72,9 +72,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration(&cluster.bootstrap_servers(), folder.path(), address.clone())?;
     create_topics(&cluster, &config).map_err(Failure::failed)?;
 
-    say("alerttrail demo: an embedded broker, synthetic traffic with event time equal to now, and the real processor.");
-    say("Each alert is answered by its policy (query), by its people (users) and by its files (file).");
-    say(&format!(
+    eprint_line("alerttrail demo: an embedded broker, synthetic traffic with event time equal to now, and the real processor.");
+    eprint_line("Each alert is answered by its policy (query), by its people (users) and by its files (file).");
+    eprint_line(&format!(
         "Activities go to 2 partitions of \"{}\", alerts to \"{}\"; the answers below are read back from \"{}\".",
         config.input.topics.first().map_or("", String::as_str),
         config.input.topics.last().map_or("", String::as_str),
@@ -85,13 +85,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let _http = {
         let serving = http::start(listener, &config, &metrics, &exposed, &shutdown).map_err(Failure::failed)?;
         let page = format!("http://{address}/");
-        say(&format!("The page with all of it: {page}"));
+        eprint_line(&format!("The page with all of it: {page}"));
         if !args.no_browser {
             page::open(&page);
         }
         serving
     };
-    say("The first alert is answered in a few seconds. Ctrl-C ends it.\n");
+    eprint_line("The first alert is answered in a few seconds. Ctrl-C ends it.\n");
 
     let spawn = |name: &str, work: Box<dyn FnOnce() -> Result<(), Failure> + Send>| {
         let stop = shutdown.clone();
@@ -133,7 +133,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     shown?;
     if !out::is_over() {
-        say(&format!("\n{}", screen.totals()));
+        eprint_line(&format!("\n{}", screen.totals()));
     }
     Ok(())
 }

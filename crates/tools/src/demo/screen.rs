@@ -40,7 +40,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn of(record: &Value) -> Self {
+    fn new(record: &Value) -> Self {
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
         Self {
             alert: text("system_alert_id"),
@@ -115,7 +115,7 @@ impl Screen {
             }
             return;
         }
-        let rows = self.rows.entry(Subject::of(&record)).or_default();
+        let rows = self.rows.entry(Subject::new(&record)).or_default();
         let key = (text("activity_time"), text("id"));
         if record["op"] == "delete" {
             rows.remove(&key);
@@ -143,7 +143,7 @@ impl Screen {
 
     fn show_complete(&mut self) {
         let rows_of = |summary: &Value, rows: &BTreeMap<Subject, BTreeMap<_, ShownRow>>| {
-            rows.get(&Subject::of(summary)).map_or(0, BTreeMap::len) as u64
+            rows.get(&Subject::new(summary)).map_or(0, BTreeMap::len) as u64
         };
         let (complete, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -159,7 +159,7 @@ impl Screen {
         let revision = summary["revision"].as_u64().unwrap_or(0);
         let alert = &summary["alert"];
         let of_alert = |name: &str| alert[name].as_str().unwrap_or("?");
-        let subject = Subject::of(summary);
+        let subject = Subject::new(summary);
         self.alerts.insert(subject.alert.clone());
         let activities = counted(summary["activity_count"].as_u64().unwrap_or(0), "activity");
         let what = match (revision, text("status")) {
@@ -168,20 +168,20 @@ impl Screen {
             _ => format!("revision {revision}: {activities}"),
         };
         let what = format!("{what} by {}", subject.link);
-        out::tell_coloured(&format!(
+        out::print_coloured_line(&format!(
             "{}  {}  {}  {}",
             clock_of(text("closed_at")),
             self.paint("1", of_alert("AlertName")),
             self.paint(severity_color(of_alert("AlertSeverity")), of_alert("AlertSeverity")),
             self.paint("1", &what)
         ));
-        out::tell(&format!(
+        out::print_line(&format!(
             "          alert {}  {} {}",
             subject.alert,
             kind_of_key(&subject.link),
             mask::printable(&subject.key, mask::Lines::One)
         ));
-        out::tell(&format!(
+        out::print_line(&format!(
             "          window {} to {}, closed by {}, status {}",
             clock_of(summary["window"]["start"].as_str().unwrap_or_default()),
             clock_of(summary["window"]["end"].as_str().unwrap_or_default()),
@@ -202,9 +202,9 @@ impl Screen {
             }
         }
         for (line, new) in lines {
-            out::tell_coloured(&format!("{line}{}", self.paint("32", new)));
+            out::print_coloured_line(&format!("{line}{}", self.paint("32", new)));
         }
-        out::tell("");
+        out::print_line("");
     }
 
     fn paint(&self, color: &str, text: &str) -> String {

@@ -75,7 +75,7 @@ impl StoryPlanner {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
-            tenant: Tenant::of(seed),
+            tenant: Tenant::new(seed),
             next_story: 0,
             next_seed: seed.wrapping_mul(1 << 32),
         }
@@ -107,12 +107,12 @@ impl StoryPlanner {
                 (number * 7 % PEOPLE, POLICIES[policy] as u64, file)
             }
         };
-        let policy = Policy::of(self.seed, policy as usize);
-        let account = Account::of(self.seed, person);
+        let policy = Policy::new(self.seed, policy as usize);
+        let account = Account::new(self.seed, person);
         Cast {
-            file: File::of(self.seed, file, Some(&policy), &account),
-            second: Account::of(self.seed, (number * 7 + 4) % PEOPLE),
-            colleague: Account::of(self.seed, PEOPLE + number % PEOPLE),
+            file: File::new(self.seed, file, Some(&policy), &account),
+            second: Account::new(self.seed, (number * 7 + 4) % PEOPLE),
+            colleague: Account::new(self.seed, PEOPLE + number % PEOPLE),
             account,
             policy,
         }
@@ -134,7 +134,7 @@ impl StoryPlanner {
                 policy: (is_alert || act == Act::DlpRuleMatch).then_some(&cast.policy),
                 cid: if is_alert { Presence::Present } else { Presence::Absent },
                 alert: is_alert.then_some(about),
-                ..Deed::of(0, at(happens).to_event(), act, account, &tenant)
+                ..Deed::new(0, at(happens).to_event(), act, account, &tenant)
             };
             (at(happens + 20), deed)
         };
@@ -213,13 +213,13 @@ impl StoryPlanner {
         for (at, act) in times.zip(ACTS.into_iter().cycle()) {
             // Some people have many more activities than others.
             let draw = self.next_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-            let account = Account::of(self.seed, PEOPLE + (draw % PEOPLE) * (draw >> 8 & 0xff) / 256);
+            let account = Account::new(self.seed, PEOPLE + (draw % PEOPLE) * (draw >> 8 & 0xff) / 256);
             let file = act
                 .is_on_file()
-                .then(|| File::of(self.seed, NOBODY * NOBODY + draw % 300, None, &account));
+                .then(|| File::new(self.seed, NOBODY * NOBODY + draw % 300, None, &account));
             let deed = Deed {
                 file: file.as_ref(),
-                ..Deed::of(0, at.to_event(), act, &account, &tenant)
+                ..Deed::new(0, at.to_event(), act, &account, &tenant)
             };
             events.push(self.activity(at, deed));
         }

@@ -35,7 +35,7 @@ pub(super) enum Defect {
 impl Defect {
     /// Draws a defect of a record or its message. Every column of an activity can be missing, so
     /// [`Defect::MissingColumn`] is only one of alerts.
-    pub(super) fn of(rows: RowKind, random: &Random) -> Self {
+    pub(super) fn draw(rows: RowKind, random: &Random) -> Self {
         let all = [
             Self::Truncated,
             Self::NotJson,

@@ -132,7 +132,7 @@ impl<T: DeliveredTable> Messages for Batches<T> {
         let form = T::ROWS.form(options.envelope, &random);
         let max = options.batch_max;
         let count = if max > 1 { 1 + random.place(max) } else { 1 };
-        let defect = random.chance(options.malformed).then(|| Defect::of(T::ROWS, &random));
+        let defect = random.chance(options.malformed).then(|| Defect::draw(T::ROWS, &random));
         match defect {
             Some(defect) if max == 1 || !defect.is_of_record() => {
                 self.broken(out, defect, form, arrival, &random);

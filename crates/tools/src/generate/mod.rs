@@ -34,7 +34,7 @@ use clap::ValueEnum;
 
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Target};
-use crate::term::{Failure, say, signals};
+use crate::term::{Failure, eprint_line, signals};
 use crate::words::counted;
 use files::{Written, write_table, write_truth};
 pub use messages::{MessageInfo, Messages};
@@ -263,7 +263,7 @@ fn write(args: &Args, activities: impl Messages, alerts: impl Messages, truth: O
         " before compression"
     };
     let removed = remove_others(args);
-    say(&format!("{line}{unpacked}{rows}{removed}"));
+    eprint_line(&format!("{line}{unpacked}{rows}{removed}"));
     Ok(())
 }
 

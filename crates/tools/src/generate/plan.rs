@@ -61,8 +61,8 @@ impl CorrelatedPlan {
             keyed: 0.0,
             inside: 0.0,
             world: World {
-                tenant: Tenant::of(seed),
-                policies: (0..options.policies).map(|number| Policy::of(seed, number)).collect(),
+                tenant: Tenant::new(seed),
+                policies: (0..options.policies).map(|number| Policy::new(seed, number)).collect(),
                 accounts: (0..USERS).map(|number| Account::member(seed, number)).collect(),
                 options: options.clone(),
             },

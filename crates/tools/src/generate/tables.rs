@@ -82,7 +82,7 @@ impl World {
     pub(super) fn file(&self, number: u64) -> File {
         let policy = self.policies.get((number / WATCHED_FILES) as usize);
         let owner = &self.accounts[(number % self.accounts.len() as u64) as usize];
-        File::of(self.options.seed, number, policy, owner)
+        File::new(self.options.seed, number, policy, owner)
     }
 
     /// Returns account `number`.
@@ -100,7 +100,7 @@ impl World {
             cid: planned.cid,
             alert: planned.about,
             size: planned.size,
-            ..Deed::of(
+            ..Deed::new(
                 planned.seed,
                 planned.time,
                 planned.act,

@@ -409,7 +409,7 @@ fn a_broken_record_does_not_break_its_batch() {
 #[test]
 fn every_kind_is_sound_on_its_own() {
     use record::{Account, Act, Deed, Delivery, Form, Incident, Policy, Presence, Status, Tenant};
-    let (tenant, account, policy) = (Tenant::of(5), Account::of(5, 9), Policy::of(5, 0));
+    let (tenant, account, policy) = (Tenant::new(5), Account::new(5, 9), Policy::new(5, 0));
     let received = Options::default().start;
     let acts = [
         Act::AlertTriggered,
@@ -425,7 +425,7 @@ fn every_kind_is_sound_on_its_own() {
             policy: Some(&policy),
             cid: Presence::Present,
             size: Some(2_000),
-            ..Deed::of(
+            ..Deed::new(
                 number as u64,
                 received.plus(Duration::from_nanos(100)),
                 act,

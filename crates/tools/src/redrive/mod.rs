@@ -28,7 +28,7 @@ use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
 use crate::kafka::{self};
 use crate::shutdown::Shutdown;
-use crate::term::{Failure, configuration, logging, mask, say, signals, tell};
+use crate::term::{Failure, configuration, eprint_line, logging, mask, print_line, signals};
 use crate::time::WallTime;
 use crate::words::{ALIKE, counted, grouped, nearest};
 pub use dead_letter::{DeadLetterHeaders, DeadLetterTopicRecord, Filter, Note, Origin, Run};
@@ -255,7 +255,7 @@ fn print_dead_letter(dead_letter: &DeadLetterHeaders, bytes: usize) {
         dead_letter.error
     );
     // Headers of records from other programs may contain line ends.
-    tell(&mask::printable(&line, mask::Lines::One));
+    print_line(&mask::printable(&line, mask::Lines::One));
 }
 
 fn report(args: &Args, totals: &RedriveTotals) {
@@ -271,7 +271,7 @@ fn report(args: &Args, totals: &RedriveTotals) {
         format!(" ({})", reasons.join(", "))
     };
     let verb = if args.dry_run { "would be sent" } else { "sent" };
-    say(&format!("{} {verb}{listed}", counted(totals.all_sent(), "dead letter")));
+    eprint_line(&format!("{} {verb}{listed}", counted(totals.all_sent(), "dead letter")));
     for (count, sentence) in [
         (
             count_of(Decision::SentBefore),
@@ -296,7 +296,7 @@ fn report(args: &Args, totals: &RedriveTotals) {
         ),
     ] {
         if count > 0 {
-            say(&format!("{} {sentence}", counted(count, "dead letter")));
+            eprint_line(&format!("{} {sentence}", counted(count, "dead letter")));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::kafka::topics::Topics;
 use crate::redrive::{DeadLetterHeaders, Note, Origin, RedriveState, Run};
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::REDRIVEN;
-use crate::term::say;
+use crate::term::eprint_line;
 
 /// Maximum number and bytes of records that are sent before their notes are written.
 const MAX_BATCH: (usize, usize) = (500, 8 << 20);
@@ -56,7 +56,7 @@ impl<'a> Redriver<'a> {
         if open.is_empty() {
             return Ok(true);
         }
-        say("An earlier run did not finish: searching the input topics for what it sent.");
+        eprint_line("An earlier run did not finish: searching the input topics for what it sent.");
         let mut found = Vec::new();
         for extent in inputs(self.config, self.topics)? {
             let extent = since(extent, &open);
@@ -104,7 +104,7 @@ impl<'a> Redriver<'a> {
             Some(full_length) => match originals::fetch(self.config, &dead_letter.origin, value, full_length, self.shutdown)? {
                 Some(value) => value,
                 None => {
-                    say(&format!("{}: the original is gone from the topic", dead_letter.origin));
+                    eprint_line(&format!("{}: the original is gone from the topic", dead_letter.origin));
                     totals.missing_originals += 1;
                     return Ok(());
                 }
@@ -149,7 +149,7 @@ impl<'a> Redriver<'a> {
             };
             match self.send_message(&open_run.sender, &message, &acks)? {
                 SendOutcome::TooLarge => {
-                    say(&format!(
+                    eprint_line(&format!(
                         "{}: the record is larger than {} accepts",
                         dead_letter.origin, dead_letter.origin.topic
                     ));

@@ -12,7 +12,7 @@ use crate::source::CaptureFormat;
 use crate::source::file::{Chunk, Error, FileSource};
 use crate::source::folder::{self, Times};
 use crate::source::limit::Rest;
-use crate::term::{Failure, say};
+use crate::term::{Failure, eprint_line};
 use crate::time::EventTime;
 use crate::words::counted;
 
@@ -290,7 +290,7 @@ pub fn input_files(named: &[PathBuf], format: Option<&CaptureFormat>, settings: 
     let message_time = &mut |message: &[u8]| Some(meter.measure(message).1?.to_string());
     let found = folder::find_files(named, Times { format, message_time }).map_err(Failure::failed)?;
     if found.skipped > 0 {
-        say(&format!(
+        eprint_line(&format!(
             "skipped {} in the folders: {} of messages",
             counted(found.skipped, "file"),
             match found.skipped {
@@ -299,7 +299,10 @@ pub fn input_files(named: &[PathBuf], format: Option<&CaptureFormat>, settings: 
             }
         ));
     }
-    found.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+    found
+        .warnings
+        .iter()
+        .for_each(|warning| eprint_line(&format!("warning: {warning}")));
     Ok(found.paths)
 }
 

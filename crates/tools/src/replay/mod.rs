@@ -26,7 +26,7 @@ use crate::kafka::{self};
 use crate::shutdown::Shutdown;
 use crate::source::CaptureFormat;
 use crate::source::file::{self, FileSource};
-use crate::term::{Failure, configuration_with, is_standard, logging, report_unfinished, say, signals};
+use crate::term::{Failure, configuration_with, eprint_line, is_standard, logging, report_unfinished, signals};
 use crate::words::{counted, grouped};
 use inputs::{Order, input_files};
 use player::{End, Player, TargetTopic};
@@ -228,13 +228,13 @@ fn report(args: &Args, totals: &ReplayTotals, end: &Result<End, Error>) {
     if totals.due.is_some() {
         line += &format!("; at most {} behind the schedule", duration(totals.lag.max));
     }
-    say(&line);
+    eprint_line(&line);
     if totals.is_late {
-        say(&late_warning(totals, reached));
+        eprint_line(&late_warning(totals, reached));
     }
     report_unfinished(&totals.unfinished, "the record was not sent");
     if args.shift_to_now && totals.shifted == 0 && totals.messages > 0 {
-        say(
+        eprint_line(
             "warning: no time was shifted: there is none in the first megabyte of any file, or the records have no times in a known format",
         );
     }

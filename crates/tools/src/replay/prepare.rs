@@ -130,7 +130,7 @@ impl Preparer {
         self.lap += 1;
         let (first, last) = self.span.unwrap_or((EventTime::FIRST, EventTime::FIRST));
         let ticks = last.ticks().saturating_sub(first.ticks());
-        let length = Offset::of_seconds(ticks.div_euclid(TICKS_PER_SECOND) + 1);
+        let length = Offset::from_seconds(ticks.div_euclid(TICKS_PER_SECOND) + 1);
         self.lap_offset = length.times(self.lap);
         std::mem::take(&mut self.block)
     }
@@ -381,7 +381,7 @@ mod tests {
             let values: Vec<_> = summary(&block).into_iter().map(|(_, _, value)| value).collect();
             (times, values)
         };
-        let hour = Some(Offset::of_seconds(3_600));
+        let hour = Some(Offset::from_seconds(3_600));
         let mut shifted = Preparer::new(Options { shift: hour, ..NONE });
         let values = |one: &str, two: &str| vec![row(one), row(two)];
         assert_eq!(
@@ -411,7 +411,7 @@ mod tests {
     fn times_are_shifted_before_records_are_batched() {
         let mut preparer = Preparer::new(Options {
             batch: Some(2),
-            shift: Some(Offset::of_seconds(-1)),
+            shift: Some(Offset::from_seconds(-1)),
             ..NONE
         });
         add(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::schedule::Lag;
-use super::{counted, duration, format_rate, is_standard, say};
+use super::{counted, duration, eprint_line, format_rate, is_standard};
 use crate::clock;
 
 /// Interval between updates of the line.
@@ -96,7 +96,7 @@ impl Screen {
 
     /// Prints a line that stays.
     pub(super) fn print_line(&self, line: &str) {
-        self.bar.suspend(|| say(line));
+        self.bar.suspend(|| eprint_line(line));
     }
 
     pub(super) fn end(&self) {

@@ -18,25 +18,25 @@ pub struct Offset {
 
 impl Offset {
     /// Creates an offset of this many seconds, forwards or (negative) backwards.
-    pub const fn of_seconds(seconds: i64) -> Self {
+    pub const fn from_seconds(seconds: i64) -> Self {
         Self { seconds }
     }
 
     /// Returns the distance from `from` to `to` in whole seconds, rounded down.
     pub fn between(from: EventTime, to: EventTime) -> Self {
-        Self::of_seconds(to.ticks().saturating_sub(from.ticks()).div_euclid(TICKS_PER_SECOND))
+        Self::from_seconds(to.ticks().saturating_sub(from.ticks()).div_euclid(TICKS_PER_SECOND))
     }
 
     /// Returns the sum of both offsets.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self::of_seconds(self.seconds.saturating_add(other.seconds))
+        Self::from_seconds(self.seconds.saturating_add(other.seconds))
     }
 
     /// Returns a multiple of the offset.
     #[must_use]
     pub fn times(self, count: u64) -> Self {
-        Self::of_seconds(self.seconds.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
+        Self::from_seconds(self.seconds.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
     }
 
     /// Returns a shifted time, even outside of the calendar.
@@ -189,7 +189,7 @@ mod tests {
 
     fn shifted(message: &str, seconds: i64) -> String {
         let mut bytes = message.as_bytes().to_vec();
-        shift(&mut bytes, Offset::of_seconds(seconds));
+        shift(&mut bytes, Offset::from_seconds(seconds));
         String::from_utf8(bytes).unwrap()
     }
 
@@ -233,7 +233,7 @@ mod tests {
         };
         check(&row("2026-03-01T10:00:00"), 86_400, &row("2026-03-02T10:00:00"));
         let mut message = row("2026-03-01T10:00:00").into_bytes();
-        assert_eq!(shift(&mut message, Offset::of_seconds(0)), 7);
+        assert_eq!(shift(&mut message, Offset::from_seconds(0)), 7);
         assert_eq!(message, row("2026-03-01T10:00:00").as_bytes());
     }
 
@@ -266,7 +266,7 @@ mod tests {
             assert_eq!(shifted(message, 7_200), message);
         }
         let mut no_text = b"[\"2026-03-01T10:00:00Z\",\"\xff\"]".to_vec();
-        assert_eq!(shift(&mut no_text, Offset::of_seconds(60)), 0);
+        assert_eq!(shift(&mut no_text, Offset::from_seconds(60)), 0);
         assert_eq!(shifted(r#"["0001-01-02T00:00:00Z"]"#, -60), r#"["0001-01-02T00:00:00Z"]"#);
         assert_eq!(
             shifted(r#"["2026-03-01T00:00:00Z"]"#, i64::MAX),
@@ -291,11 +291,11 @@ mod tests {
     fn offsets_are_whole_seconds() {
         let at = |text: &str| parse_time(text).unwrap();
         let (from, to) = (at("2026-03-01T10:00:00.9"), at("2026-03-01T10:00:02.8"));
-        assert_eq!(Offset::between(from, to), Offset::of_seconds(1));
-        assert_eq!(Offset::between(to, from), Offset::of_seconds(-2));
+        assert_eq!(Offset::between(from, to), Offset::from_seconds(1));
+        assert_eq!(Offset::between(to, from), Offset::from_seconds(-2));
         assert_eq!(
-            Offset::of_seconds(3).times(4).plus(Offset::of_seconds(-2)),
-            Offset::of_seconds(10)
+            Offset::from_seconds(3).times(4).plus(Offset::from_seconds(-2)),
+            Offset::from_seconds(10)
         );
         assert!(Offset::between(from, to).from(from) <= to);
     }
@@ -365,7 +365,7 @@ mod tests {
             prop_assert_eq!(before.len(), after.len());
             for (before, after) in before.iter().zip(&after) {
                 let (time, other) = (parse_time(before).unwrap(), parse_time(after).unwrap());
-                prop_assert_eq!(Offset::of_seconds(seconds).from(time), other);
+                prop_assert_eq!(Offset::from_seconds(seconds).from(time), other);
                 prop_assert_eq!(&before[19..], &after[19..]);
             }
         }
@@ -381,7 +381,7 @@ mod tests {
             };
             let before = decoded(message.as_bytes()).unwrap();
             let after = decoded(shifted(&message, seconds).as_bytes()).unwrap();
-            prop_assert_eq!(after, Offset::of_seconds(seconds).from(before));
+            prop_assert_eq!(after, Offset::from_seconds(seconds).from(before));
         }
 
         #[test]
@@ -398,7 +398,7 @@ mod tests {
         #[test]
         fn invalid_json_does_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let before = bytes.clone();
-            shift(&mut bytes, Offset::of_seconds(1));
+            shift(&mut bytes, Offset::from_seconds(1));
             let is_json = serde_json::from_slice::<IgnoredAny>(&before).is_ok();
             prop_assert!(is_json || bytes == before);
         }

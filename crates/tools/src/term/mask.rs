@@ -114,7 +114,7 @@ impl<W: Write> Write for Masked<W> {
 /// Prints panics like errors. The standard hook would print the whole message, which may quote content of a record, for
 /// example if a string was cut at the wrong byte.
 pub fn watch_panics() {
-    std::panic::set_hook(Box::new(|panic| super::say(&panic_message(panic))));
+    std::panic::set_hook(Box::new(|panic| super::eprint_line(&panic_message(panic))));
 }
 
 fn panic_message(panic: &PanicHookInfo<'_>) -> String {

@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::config::{self, Config};
 use crate::sink;
 use crate::words::grouped;
-pub use out::{say, tell};
+pub use out::{eprint_line, print_line};
 
 /// The exit status of a command that completed without a definite result.
 pub const UNDECIDED: u8 = 3;
@@ -114,7 +114,7 @@ pub fn report_unfinished(files: &[String], outcome: &str) {
         1 => ("file is", "ends"),
         _ => ("files are", "end"),
     };
-    say(&format!(
+    eprint_line(&format!(
         "{count} {are} unfinished: {named} {end} in the middle of a record that is still being written; {outcome}"
     ));
 }

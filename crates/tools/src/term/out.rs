@@ -13,12 +13,12 @@ use super::{Failure, mask};
 static FIRST_ERROR: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line of output as text: masks secrets and escapes control characters.
-pub fn tell(line: &str) {
+pub fn print_line(line: &str) {
     print_masked(line, mask::Lines::Many);
 }
 
 /// Prints a line with colour escapes. Text from records must have passed [`mask::printable`] before.
-pub fn tell_coloured(line: &str) {
+pub fn print_coloured_line(line: &str) {
     print_masked(line, mask::Lines::Coloured);
 }
 
@@ -50,7 +50,7 @@ pub fn is_over() -> bool {
 }
 
 /// Prints a line to standard error. If that fails, there is no other place to report it.
-pub fn say(line: &str) {
+pub fn eprint_line(line: &str) {
     let line = mask::printable(line, mask::Lines::Many);
     // A single write, so that lines of several threads are not mixed.
     io::stderr().lock().write_all(format!("{line}\n").as_bytes()).ok();

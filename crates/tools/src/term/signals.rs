@@ -52,7 +52,7 @@ pub fn watch_with(shutdown: &Shutdown, outcome: &'static str) -> std::io::Result
                 shutdown.request();
                 tokio::spawn(async move {
                     tokio::time::sleep(STOP_TIMEOUT).await;
-                    super::say(&format!("error: the shutdown timed out and the process was ended; {outcome}"));
+                    super::eprint_line(&format!("error: the shutdown timed out and the process was ended; {outcome}"));
                     std::process::exit(1);
                 });
             }

@@ -47,7 +47,7 @@ use crate::route::{Router, Settings};
 use crate::shutdown::Shutdown;
 use crate::source::{CaptureFormat, file};
 use crate::store::{self, Backend, Shared, State};
-use crate::term::{Failure, configuration, logging, say, signals};
+use crate::term::{Failure, configuration, eprint_line, logging, signals};
 use crate::time::EventTime;
 use crate::words::grouped;
 pub use cause::{Cause, Judgement, Kind};
@@ -170,9 +170,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .iter()
         .filter(|explanation| undecided.contains_key(&explanation.cause))
     {
-        say(&format!("warning: {}", explanation.text));
+        eprint_line(&format!("warning: {}", explanation.text));
     }
-    say(&format!("It took {:.1} s.", began.elapsed().as_secs_f64()));
+    eprint_line(&format!("It took {:.1} s.", began.elapsed().as_secs_f64()));
     match report.verdict() {
         Verdict::Exact => Ok(()),
         Verdict::NotExact => Err(Failure::failed(print::faults(report))),

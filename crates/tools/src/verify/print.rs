@@ -1,7 +1,7 @@
 //! The result, as text or as JSON.
 
 use super::{Verified, grouped};
-use crate::term::{out, tell};
+use crate::term::{out, print_line};
 use crate::verify::{Judgement, Kind, Report, Verdict};
 use crate::words::counted;
 
@@ -13,7 +13,7 @@ const KINDS: [(Kind, &str); 3] = [
 
 pub(super) fn print(verified: &Verified) {
     for line in lines(verified) {
-        tell(&line);
+        print_line(&line);
     }
 }
 

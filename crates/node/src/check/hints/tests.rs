@@ -8,7 +8,7 @@ fn at(seconds: i64) -> EventTime {
 }
 
 fn config(text: &str) -> Config {
-    Config::of_text("test", text, std::iter::empty()).unwrap()
+    Config::from_text("test", text, std::iter::empty()).unwrap()
 }
 
 /// Returns the tally of alerts of one key, given the seconds of their starts and ends, and the seconds of its

@@ -2,7 +2,7 @@ use super::super::Level;
 use super::*;
 
 fn config(text: &str) -> Config {
-    Config::of_text("test", text, std::iter::empty()).unwrap()
+    Config::from_text("test", text, std::iter::empty()).unwrap()
 }
 
 fn activity(key: &str, policy: &str, time: &str) -> String {

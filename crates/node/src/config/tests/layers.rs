@@ -83,7 +83,10 @@ fn variables_are_strings_or_toml_depending_on_the_key() {
     assert_eq!(config.decode.alert_key[0].paths()[0].strip_prefix, ["dl"]);
     assert_eq!(config.state.memory, 64_000_000);
     assert_eq!(config.kafka.properties["sasl.mechanism"].expose(), "PLAIN");
-    assert_eq!(config.decode.tenants.unwrap().of_workspace("workspace"), Some("1111-22-33"));
+    assert_eq!(
+        config.decode.tenants.unwrap().with_workspace_id("workspace"),
+        Some("1111-22-33")
+    );
     assert_eq!(config.output.summary_topic, None);
     assert_eq!(config.http.listen, None);
 }

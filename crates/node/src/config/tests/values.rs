@@ -283,7 +283,7 @@ fn paths_must_not_be_empty() {
     assert_eq!(config.decode.activity_time[0].names(), ["Timestamp"]);
     assert_eq!(config.decode.widening.before, Duration::from_secs(300));
     assert_eq!(config.decode.widening.after, Duration::from_secs(3_600));
-    assert_eq!(config.decode.tenants.unwrap().of_entra("aaaa-1"), Some("aaaa-1"));
+    assert_eq!(config.decode.tenants.unwrap().with_entra_id("aaaa-1"), Some("aaaa-1"));
     for key in ["activity_key", "activity_time", "alert_key"] {
         assert!(
             error(&format!("correlation.{key} = []")).contains("is an empty list"),

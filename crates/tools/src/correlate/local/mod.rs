@@ -127,7 +127,7 @@ pub struct Totals {
 
 /// The resources of a local run.
 #[derive(Clone, Debug)]
-pub struct Means {
+pub struct Resources {
     /// The number of threads that share the work.
     pub threads: usize,
     /// The number of bytes that activities may take in memory before the join stores them in the backend.
@@ -139,7 +139,7 @@ pub struct Means {
 /// A local run, with one partition for all records.
 pub struct Local<B, O> {
     settings: Settings,
-    resources: Means,
+    resources: Resources,
     joiner: Joiner,
     backend: B,
     emission: Emission,
@@ -161,7 +161,7 @@ const PIECE_ACTIVITIES: usize = 256;
 impl<B: Backend, O: Output> Local<B, O> {
     /// Returns a run over the records that [`Scanner`]s with the same settings find. Its state is in `backend`, which
     /// must be empty.
-    pub fn new(settings: Settings, resources: Means, backend: B, emitter: Emitter, output: O) -> Result<Self, Error> {
+    pub fn new(settings: Settings, resources: Resources, backend: B, emitter: Emitter, output: O) -> Result<Self, Error> {
         let locator = RowLocator::new(resources.folder.clone());
         Ok(Self {
             settings,

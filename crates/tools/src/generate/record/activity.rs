@@ -68,7 +68,7 @@ pub enum Presence {
 
 impl<'a> Deed<'a> {
     /// Returns the specification of an act that concerns no file, no policy and no alert.
-    pub fn of(seed: u64, time: EventTime, act: Act, account: &'a Account, tenant: &'a Tenant) -> Self {
+    pub fn new(seed: u64, time: EventTime, act: Act, account: &'a Account, tenant: &'a Tenant) -> Self {
         Self {
             seed,
             time,
@@ -164,7 +164,7 @@ impl<'a> Scene<'a> {
         let facts = deed.act.facts();
         let unlisted = || Cow::Owned(Policy::unlisted(random.guid()));
         let has_file = matches!(facts.family, Family::File | Family::Signal);
-        let own = || has_file.then(|| Cow::Owned(File::of(deed.seed, random.below(10_000), deed.policy, deed.account)));
+        let own = || has_file.then(|| Cow::Owned(File::new(deed.seed, random.below(10_000), deed.policy, deed.account)));
         Self {
             deed,
             facts,
@@ -244,7 +244,7 @@ impl<'a> Scene<'a> {
     }
 
     fn dlp(&self) -> DlpIds {
-        DlpIds::of(&self.policy)
+        DlpIds::new(&self.policy)
     }
 
     fn has_cid(&self) -> bool {

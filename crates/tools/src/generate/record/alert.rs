@@ -93,7 +93,7 @@ pub fn alert(out: &mut Vec<u8>, incident: &Incident<'_>, delivery: &Delivery) {
         table: "SecurityAlert",
         tenant: incident.tenant,
         alert: incident,
-        dlp: DlpIds::of(incident.policy),
+        dlp: DlpIds::new(incident.policy),
         original: format!("{prefix}{}", incident.provider_id),
         processed: incident.time_generated.minus(Duration::from_millis(515)),
         step: if incident.files.is_empty() { 3 } else { 2 },

@@ -65,7 +65,7 @@ impl Tenant {
     pub const DOMAIN: &'static str = "contoso.example";
 
     /// Returns the tenant of a seed.
-    pub fn of(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let random = Random::new(seed, Purpose::Tenant, 0);
         Self {
             entra: random.guid(),
@@ -111,7 +111,7 @@ const GUESTS: u64 = 9;
 
 impl Account {
     /// Returns account `number` of a seed's tenant. Some accounts belong to guests.
-    pub fn of(seed: u64, number: u64) -> Self {
+    pub fn new(seed: u64, number: u64) -> Self {
         let mut account = Self::member(seed, number);
         if is_guest(number) {
             let name = account.name_and_suffix().0;
@@ -208,7 +208,7 @@ impl Policy {
 
     /// Returns policy `number` of a seed's tenant. Each of the first sixteen has its own theme. Later ones repeat the
     /// themes, each for one department.
-    pub fn of(seed: u64, number: usize) -> Self {
+    pub fn new(seed: u64, number: usize) -> Self {
         let theme = &CAST.themes[number % Self::THEMES];
         let turn = number / Self::THEMES;
         let name = match turn.checked_sub(1).map(|before| CAST.departments.get(before)) {
@@ -283,22 +283,22 @@ mod tests {
 
     #[test]
     fn people_have_names_of_their_own() {
-        let upns: BTreeSet<String> = (0..2_000).map(|number| Account::of(1, number).upn).collect();
+        let upns: BTreeSet<String> = (0..2_000).map(|number| Account::new(1, number).upn).collect();
         assert_eq!(upns.len(), 2_000);
         assert!(upns.iter().all(|upn| upn.ends_with("@contoso.example")));
     }
 
     #[test]
     fn policies_have_names_and_ids_of_their_own() {
-        let policies: Vec<Policy> = (0..400).map(|number| Policy::of(1, number)).collect();
+        let policies: Vec<Policy> = (0..400).map(|number| Policy::new(1, number)).collect();
         assert_eq!(policies.iter().map(|policy| &policy.name).collect::<BTreeSet<_>>().len(), 400);
         assert_eq!(policies.iter().map(|policy| policy.id).collect::<BTreeSet<_>>().len(), 400);
-        assert_ne!(Policy::of(1, 0).id, Policy::of(2, 0).id);
+        assert_ne!(Policy::new(1, 0).id, Policy::new(2, 0).id);
     }
 
     #[test]
     fn guests_have_a_name_and_no_object_id() {
-        let (member, guest) = (Account::of(1, 0), Account::of(1, 8));
+        let (member, guest) = (Account::new(1, 0), Account::new(1, 8));
         assert_eq!(member.object_id(), Some(member.id));
         assert_eq!(guest.object_id(), None);
         let (name, suffix) = guest.name_and_suffix();
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_address_is_kept_for_a_day() {
-        let account = Account::of(1, 3);
+        let account = Account::new(1, 3);
         let at = |day, ticks| account.client(EventTime::from_date(2026, 3, day, ticks).unwrap()).address;
         assert_eq!(at(2, 0), at(2, 800_000_000_000));
         assert_ne!(at(2, 0), at(3, 0));

@@ -29,7 +29,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 impl File {
     /// Returns file `number` of a seed's tenant. Its theme is what `policy` watches, or everyday work without a policy.
     /// Half of the everyday files are in the OneDrive of `owner`.
-    pub fn of(seed: u64, number: u64, policy: Option<&Policy>, owner: &Account) -> Self {
+    pub fn new(seed: u64, number: u64, policy: Option<&Policy>, owner: &Account) -> Self {
         let random = Random::new(seed, Purpose::File, number);
         let (stem, extension) = match policy {
             Some(policy) => (&policy.theme.file, &policy.theme.extension),
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn every_file_has_an_address_of_its_own() {
-        let owner = Account::of(1, 0);
-        let files: Vec<File> = (0..2_000).map(|number| File::of(1, number, None, &owner)).collect();
+        let owner = Account::new(1, 0);
+        let files: Vec<File> = (0..2_000).map(|number| File::new(1, number, None, &owner)).collect();
         assert_eq!(files.iter().map(File::url).collect::<BTreeSet<_>>().len(), 2_000);
         assert!(files.iter().all(|file| !file.url().contains([' ', '#', 'ü'])));
         assert!(files.iter().any(|file| file.workload == "OneDrive"));
@@ -104,7 +104,7 @@ mod tests {
         let file = File {
             name: "Zürich 15% #1.docx".to_owned(),
             folder: "R&D + plans",
-            ..File::of(1, 0, None, &Account::of(1, 0))
+            ..File::new(1, 0, None, &Account::new(1, 0))
         };
         assert!(
             file.url().ends_with("/R&D%20+%20plans/Z%C3%BCrich%2015%25%20%231.docx"),

@@ -63,7 +63,7 @@ struct DlpIds {
 }
 
 impl DlpIds {
-    fn of(policy: &Policy) -> Self {
+    fn new(policy: &Policy) -> Self {
         let random = Random::new(policy.id.as_u64_pair().0, Purpose::Rule, 0);
         Self {
             policy: random.guid(),

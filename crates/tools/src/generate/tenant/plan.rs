@@ -70,7 +70,7 @@ impl TenantPlan {
         options.check()?;
         let seed = options.seed;
         let accounts = (options.activities / ACTIVITIES_OF_ACCOUNT).clamp(20, 5_000);
-        let policy = |number: usize| Policy::of(seed, THEMES[number % THEMES.len()] + Policy::THEMES * (number / THEMES.len()));
+        let policy = |number: usize| Policy::new(seed, THEMES[number % THEMES.len()] + Policy::THEMES * (number / THEMES.len()));
         let mut plan = Self {
             rhythm: Rhythm::new(options.start, options.span),
             policy_ranks: Zipf::new(options.policies, 0.8),
@@ -80,9 +80,9 @@ impl TenantPlan {
             stories: Vec::new(),
             background: options.activities,
             world: World {
-                tenant: Tenant::of(seed),
+                tenant: Tenant::new(seed),
                 policies: (0..options.policies).map(policy).collect(),
-                accounts: (0..accounts).map(|number| Account::of(seed, number)).collect(),
+                accounts: (0..accounts).map(|number| Account::new(seed, number)).collect(),
                 options: options.clone(),
             },
         };

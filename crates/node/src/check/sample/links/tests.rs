@@ -9,7 +9,7 @@ const NOW: WallTime = WallTime(1_772_370_000_000);
 const USER: &str = "[[link]]\nname = \"user\"\nkey = [\"Users[]\"]\nactivity_key = [\"User\"]\nretention = \"7d\"\n";
 
 fn config(text: &str) -> Config {
-    Config::of_text("test", text, std::iter::empty()).unwrap()
+    Config::from_text("test", text, std::iter::empty()).unwrap()
 }
 
 /// Returns the time that is this number of minutes after the beginning of the day. It may be on another day.

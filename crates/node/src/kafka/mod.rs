@@ -258,6 +258,16 @@ pub enum Error {
         /// The client's error.
         cause: rdkafka::error::KafkaError,
     },
+    /// The broker does not return the positions that transactions have committed.
+    #[error(
+        "cannot read the positions that the group {group} has committed: {cause}; if the broker responds otherwise, a transaction that it has left open blocks them: docs/operations.md (\"A transaction that never ends\") shows how to end it"
+    )]
+    BlockedPositions {
+        /// The group.
+        group: String,
+        /// The client's error.
+        cause: rdkafka::error::KafkaError,
+    },
     /// Another process holds an exclusive lock.
     #[error(
         "the consumer group {group} has another member: only one process may do this at a time; wait until the other has ended (a killed process counts until its session times out, after 15 s or the configured session.timeout.ms), and run the command again"

@@ -21,6 +21,7 @@ use crate::kafka::{self, clients};
 /// Records which partitions are assigned and revoked.
 pub(super) struct JoinContext {
     topic: String,
+    group: String,
     delivery: Delivery,
     pub(super) membership: Membership,
     state: Mutex<AssignmentState>,
@@ -39,6 +40,7 @@ impl JoinContext {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             topic: config.repartition.topic.clone(),
+            group: format!("{}-join", config.application.id),
             delivery: config.output.delivery,
             membership: Membership::new(format!("{}-join", config.application.id)),
             state: Mutex::default(),
@@ -91,7 +93,9 @@ impl JoinContext {
             list.add_partition(&self.topic, *partition);
         }
         let read = |cause| Error::Kafka(self.read_error(cause));
-        let committed = consumer.committed_offsets(list, clients::REQUEST_TIMEOUT).map_err(read)?;
+        let committed = consumer
+            .committed_offsets(list, clients::REQUEST_TIMEOUT)
+            .map_err(|cause| Error::Kafka(self.positions_error(cause)))?;
         let mut positions = BTreeMap::new();
         for element in committed.elements() {
             element.error().map_err(read)?;
@@ -101,6 +105,18 @@ impl JoinContext {
             }
         }
         Ok(positions)
+    }
+
+    /// Returns the error that the committed positions cannot be read. While a transaction that commits positions is open,
+    /// the broker refuses to return any, and the client tries again until the timeout.
+    fn positions_error(&self, cause: KafkaError) -> kafka::Error {
+        match (self.delivery, cause.rdkafka_error_code()) {
+            (Delivery::ExactlyOnce, Some(RDKafkaErrorCode::OperationTimedOut)) => kafka::Error::BlockedPositions {
+                group: self.group.clone(),
+                cause,
+            },
+            _ => self.read_error(cause),
+        }
     }
 
     pub(super) fn read_error(&self, cause: KafkaError) -> kafka::Error {
@@ -166,5 +182,29 @@ impl ConsumerContext for JoinContext {
                 self.note(Vec::new(), Err(KafkaError::Rebalance(code)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_behind_an_open_transaction_are_named_as_such() {
+        let error = |delivery: &str, code| {
+            let config = Config::from_text("test", &format!("output.delivery = \"{delivery}\""), std::iter::empty()).unwrap();
+            JoinContext::new(&config)
+                .positions_error(KafkaError::MetadataFetch(code))
+                .to_string()
+        };
+        let blocked = error("exactly_once", RDKafkaErrorCode::OperationTimedOut);
+        assert!(
+            blocked.contains("the group alerttrail-join") && blocked.contains("a transaction that it has left open"),
+            "{blocked}"
+        );
+        let refused = error("exactly_once", RDKafkaErrorCode::GroupAuthorizationFailed);
+        assert!(refused.contains("permissions"), "{refused}");
+        let slow = error("at_least_once", RDKafkaErrorCode::OperationTimedOut);
+        assert!(!slow.contains("transaction"), "{slow}");
     }
 }

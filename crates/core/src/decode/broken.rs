@@ -22,8 +22,8 @@ use crate::json::{Cursor, Index, unescape};
 /// The number of bytes that may be read to find closing brackets, for each byte of the text.
 const BUDGET: usize = 4;
 
-/// Adds the records in `text`, which is not one JSON text. Returns [`FoundRecords::Nothing`] if it contains no record of a
-/// known form; the caller then discards what was added.
+/// Adds the records in `text`, which is not one JSON text. Returns [`FoundRecords::Nothing`] if it contains no record
+/// of a known form; the caller then discards what was added.
 pub(super) fn take_apart<'a>(opener: &mut Opener<'_>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> FoundRecords {
     let mut parts = Parts {
         opener,

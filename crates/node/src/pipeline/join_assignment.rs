@@ -107,8 +107,8 @@ impl JoinContext {
         Ok(positions)
     }
 
-    /// Returns the error that the committed positions cannot be read. While a transaction that commits positions is open,
-    /// the broker refuses to return any, and the client tries again until the timeout.
+    /// Returns the error that the committed positions cannot be read. While a transaction that commits positions is
+    /// open, the broker refuses to return any, and the client tries again until the timeout.
     fn positions_error(&self, cause: KafkaError) -> kafka::Error {
         match (self.delivery, cause.rdkafka_error_code()) {
             (Delivery::ExactlyOnce, Some(RDKafkaErrorCode::OperationTimedOut)) => kafka::Error::BlockedPositions {

@@ -2,8 +2,8 @@
 //!
 //! [`Backend`] and everything else that the join needs from a store come from the core. The processor uses [`State`]:
 //! RocksDB (`rocks`), or memory in builds without it (`volatile`), under the same names. [`StateDir`] is the folder of
-//! one instance, [`LogOrigin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its
-//! output has been sent.
+//! one instance, [`LogOrigin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far
+//! its output has been sent.
 
 mod checksum;
 mod emitted;

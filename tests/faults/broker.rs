@@ -1,5 +1,6 @@
 //! A broker that dies, freezes, or throttles its clients.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::feed::Feed;
@@ -7,7 +8,7 @@ use crate::kills::{OUTBOX, PARTITIONS, configure, send_large_alert};
 use crate::oracle::{Expected, Output};
 use crate::report::{Mode, Report, in_every_mode, seed, size};
 use crate::rng::Rng;
-use crate::support::World;
+use crate::support::{Instance, World};
 use crate::test_broker::test_broker;
 
 in_every_mode!(c01_broker_killed, c02_broker_frozen, c05_throttled_by_quotas);
@@ -25,24 +26,28 @@ fn c01_broker_killed(mode: Mode) {
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
     let feed = Feed::start(&world, seed, 300);
-    for _ in 0..kills {
-        let before = output.len();
-        output.wait("progress", Duration::from_secs(90), &mut [&mut instance], |output| {
-            output.len() > before + 50
+    let ended = Cell::new(0);
+    let progress = |output: &mut Output, instance: &mut Instance| {
+        let (before, checked) = (output.len(), Cell::new(Instant::now()));
+        output.wait("progress", Duration::from_secs(120), &mut [instance], |output| {
+            let is_done = output.len() > before + 50;
+            if !is_done && mode == Mode::ExactlyOnce && checked.get().elapsed() > Duration::from_secs(15) {
+                ended.set(ended.get() + test_broker.end_lost_transactions());
+                checked.set(Instant::now());
+            }
+            is_done
         });
+    };
+    for _ in 0..kills {
+        progress(&mut output, &mut instance);
         test_broker.kill();
         std::thread::sleep(Duration::from_millis(u64::try_from(rng.between(500, 6_000)).unwrap()));
         instance.assert_runs();
         test_broker.up();
     }
-    let before = output.len();
-    output.wait(
-        "progress after the last kill",
-        Duration::from_secs(90),
-        &mut [&mut instance],
-        |output| output.len() > before + 50,
-    );
+    progress(&mut output, &mut instance);
     report.fact("kills", kills);
+    report.fact("ended_transactions", ended.get());
     report.fact("messages", feed.finish());
     let expected = Expected::compute(&world);
     output.wait_for(&expected, Duration::from_secs(120), &mut [&mut instance]);

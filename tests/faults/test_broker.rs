@@ -96,8 +96,8 @@ impl TestBroker {
         assert!(status.unwrap().success());
     }
 
-    /// Ends the transactions that the broker has left open although it recorded them as complete, as docs/operations.md
-    /// describes it, and returns the number of partitions in which one was open.
+    /// Ends the transactions that the broker has left open although it recorded them as complete, if they block
+    /// positions, as docs/operations.md describes it. Returns the number of partitions in which it ended one.
     pub(crate) fn end_lost_transactions(&self) -> usize {
         let log = std::fs::read_to_string(self.data.join("server.log")).unwrap_or_default();
         if !log.contains("these partitions are likely deleted already and hence can be skipped") {
@@ -105,15 +105,18 @@ impl TestBroker {
         }
         let listed = self.transactions(&["find-hanging", "--broker-id", "1", "--max-transaction-timeout", "0"]);
         let rows = listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let mut open: Vec<_> = rows
+        let open: Vec<_> = rows
             .filter(|row| row.get(5).is_some_and(|start| start.parse::<u64>().is_ok()))
             .collect();
+        let is_position = |row: &&Vec<&str>| row[0] == "__consumer_offsets";
+        let blocking: Vec<&str> = open.iter().filter(is_position).map(|row| row[2]).collect();
+        let mut of_blocking: Vec<_> = open.iter().filter(|row| blocking.contains(&row[2])).collect();
         // JOIN continues as soon as the positions are free. Rows of the transaction must not become visible after that.
-        open.sort_by_key(|row| row[0].starts_with("__"));
-        for row in &open {
+        of_blocking.sort_by_key(|row| is_position(row));
+        for row in &of_blocking {
             self.transactions(&["abort", "--topic", row[0], "--partition", row[1], "--start-offset", row[5]]);
         }
-        open.len()
+        of_blocking.len()
     }
 
     /// Runs kafka-transactions, and returns its output.

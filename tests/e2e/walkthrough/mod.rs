@@ -98,7 +98,7 @@ fn every_page_can_be_followed() {
 }
 
 /// Deletes the topics and groups that a page names, because another page, or an earlier run of this one, may have left
-/// them.
+/// them. Kafka's own topics stay.
 fn delete_mentioned(broker: &str, text: &str) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -106,7 +106,9 @@ fn delete_mentioned(broker: &str, text: &str) {
     let existing_topics = || -> Vec<String> {
         let metadata = admin.inner().fetch_metadata(None, TIMEOUT).unwrap();
         let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
-        names.filter(|name| mentioned.contains(name.as_str())).collect()
+        names
+            .filter(|name| mentioned.contains(name.as_str()) && !name.starts_with("__"))
+            .collect()
     };
     let topics = existing_topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();

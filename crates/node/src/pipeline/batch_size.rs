@@ -9,8 +9,8 @@ use crate::join::Limit;
 /// The size of the first transactions, as a share of the largest one: 256 KiB take 5 s at 50 KB/s.
 const FIRST_SHARE: usize = 32;
 
-/// After a transaction faster than this, the next one may be twice as large. It then takes at most [`SLOW`], even if the
-/// time is in proportion to the size; if the broker's latency is most of it, a larger one hardly takes longer.
+/// After a transaction faster than this, the next one may be twice as large. It then takes at most [`SLOW`], even if
+/// the time is in proportion to the size; if the broker's latency is most of it, a larger one hardly takes longer.
 const FAST: Duration = Duration::from_secs(2);
 /// After a transaction slower than this, the next one is smaller. The broker's timeout is some seconds longer.
 const SLOW: Duration = Duration::from_secs(4);
